@@ -1,0 +1,226 @@
+//! What a set of events wants: each call becomes rows of its tables, values as they came. No decision
+//! needs a warehouse yet; [`Draft::plan`] makes them against a catalog.
+
+mod rows;
+mod values;
+
+use crate::dialect::Dialect;
+use crate::discard::{Discard, Reason, hex};
+use crate::event::Call;
+use crate::ident::{Ident, snake_case, versions_table};
+use crate::names::Names;
+use crate::origin::Origin;
+use crate::plan::Plan;
+use crate::planner;
+use crate::rules::Rules;
+use crate::schema::{Catalog, TableKind};
+use crate::table::TableDraft;
+use rustc_hash::FxHashMap;
+use std::fmt;
+use xxhash_rust::xxh3::Xxh3Default;
+
+/// Paths after which the memory for names starts anew.
+const MAX_PLACES: usize = 200_000;
+/// Memory after which a draft takes no more calls: its spans are 32 bits wide. `is_full` comes long before.
+const MAX_BYTES: usize = 3 << 30;
+
+/// A running hash.
+#[derive(Default)]
+pub(crate) struct Digest(Xxh3Default);
+
+impl Digest {
+    fn update(&mut self, bytes: &[u8]) {
+        self.0.update(bytes);
+    }
+
+    pub(crate) fn digest128(&self) -> u128 {
+        self.0.digest128()
+    }
+}
+
+impl fmt::Debug for Digest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:032x}", self.digest128())
+    }
+}
+
+/// What a set of events wants: tables, columns, types, rows.
+///
+/// Pushing never fails: what cannot be a row is a discard. A draft belongs to one set of [`Rules`] and one
+/// [`Dialect`], and holds one cut of events; when [`Draft::is_full`] says so, load it and [`Draft::clear`] it.
+///
+/// ```
+/// use tablecast_core::{Catalog, Draft, Rules, memory};
+///
+/// let mut draft = Draft::new(&Rules::default(), &memory::DIALECT);
+/// draft.push_line(br#"{"type":"identify","userId":"u1","messageId":"m1","traits":{"plan":"pro"}}"#);
+/// let plan = draft.plan(&Catalog::default());
+/// assert!(plan.changes.iter().any(|change| change.to_string().starts_with("create table users")));
+/// assert_eq!(plan.commits[0].loads[0].rows(), 1);
+/// ```
+#[derive(Debug)]
+pub struct Draft {
+    pub(crate) rules: Rules,
+    pub(crate) dialect: &'static Dialect,
+    pub(crate) tables: Vec<TableDraft>,
+    pub(crate) discards: Vec<Discard>,
+    pub(crate) sources: Vec<String>,
+    /// Whether some call had no time of its own.
+    pub(crate) stamped: bool,
+    /// The hash of the calls, with what they were stamped with.
+    pub(crate) digest: Digest,
+    names: Names,
+    table_of: FxHashMap<Ident, usize>,
+    event_table_of: FxHashMap<String, usize>,
+    computation_columns: Vec<String>,
+    own: Option<Origin>,
+    call: Call,
+    inner: Call,
+    events: usize,
+    /// Bytes of entries, text and discards.
+    held: usize,
+}
+
+impl Draft {
+    /// An empty draft.
+    pub fn new(rules: &Rules, dialect: &'static Dialect) -> Self {
+        Draft {
+            rules: rules.clone(),
+            dialect,
+            tables: Vec::new(),
+            discards: Vec::new(),
+            sources: Vec::new(),
+            stamped: false,
+            digest: Digest::default(),
+            names: Names::new(dialect),
+            table_of: FxHashMap::default(),
+            event_table_of: FxHashMap::default(),
+            computation_columns: rules.off.computations.iter().map(|key| snake_case(key)).collect(),
+            own: None,
+            call: Call::default(),
+            inner: Call::default(),
+            events: 0,
+            held: 0,
+        }
+    }
+
+    /// Takes one line: a call or a batch body. A call without an id or a time gets them from its bytes and
+    /// from 1970 on; to give it better ones use [`Draft::push_line_from`].
+    pub fn push_line(&mut self, line: &[u8]) {
+        let mut own = self.own.take().unwrap_or_else(|| Origin::file("", 0));
+        self.push_line_from(&mut own, line);
+        self.own = Some(own);
+    }
+
+    /// Takes one line that came from `origin`. A blank line is nothing.
+    pub fn push_line_from(&mut self, origin: &mut Origin, line: &[u8]) {
+        let line = line.strip_prefix(b"\xef\xbb\xbf").unwrap_or(line).trim_ascii();
+        if line.is_empty() {
+            return;
+        }
+        self.note_source(origin);
+        let mut call = std::mem::take(&mut self.call);
+        match call.read(line) {
+            Ok(()) => match call.batch.take() {
+                None => self.accept(origin, line, &call, None),
+                Some(calls) => {
+                    let mut inner = std::mem::take(&mut self.inner);
+                    for (start, end) in calls {
+                        let bytes = &line[start..end];
+                        match inner.read(bytes) {
+                            Ok(()) => self.accept(origin, bytes, &inner, Some(&call)),
+                            Err(reason) => self.discard_line(origin, bytes, reason),
+                        }
+                    }
+                    self.inner = inner;
+                }
+            },
+            Err(reason) => self.discard_line(origin, line, reason),
+        }
+        self.call = call;
+    }
+
+    /// Keeps what is known of a line that is too long to be held: its first bytes, its length in bytes, its SHA-256.
+    pub fn push_oversized(&mut self, origin: &mut Origin, head: &[u8], bytes: u64, sha256: [u8; 32]) {
+        self.note_source(origin);
+        let received_at = origin.next_call();
+        let event_id = format!("{:032x}", origin.id_for(&sha256));
+        self.events += 1;
+        self.keep(Discard::of_head(&event_id, "", "", head, bytes, hex(&sha256), Reason::LineTooLong, received_at));
+    }
+
+    /// Calls taken, with lines that are none.
+    pub fn events(&self) -> usize {
+        self.events
+    }
+
+    /// Whether nothing was taken.
+    pub fn is_empty(&self) -> bool {
+        self.events == 0
+    }
+
+    /// Memory that the draft and its batches will take, in bytes, estimated.
+    pub fn bytes(&self) -> usize {
+        self.held + self.names.len() * 64 + self.tables.iter().map(TableDraft::dense_bytes).sum::<usize>()
+    }
+
+    /// Whether the draft is large enough for a commit.
+    pub fn is_full(&self) -> bool {
+        // The whole figure walks over all columns, so it is taken now and then.
+        self.events >= self.rules.cut.events
+            || self.held >= self.rules.cut.bytes
+            || (self.events.is_multiple_of(64) && self.bytes() >= self.rules.cut.bytes)
+    }
+
+    /// Forgets the events; what it learnt about names stays.
+    pub fn clear(&mut self) {
+        if self.names.len() > MAX_PLACES || self.tables.len() > 2_000 {
+            let own = self.own.take();
+            *self = Draft::new(&self.rules, self.dialect);
+            self.own = own;
+            return;
+        }
+        self.tables.iter_mut().for_each(TableDraft::clear);
+        self.discards.clear();
+        self.sources.clear();
+        self.stamped = false;
+        self.digest = Digest::default();
+        (self.events, self.held) = (0, 0);
+    }
+
+    /// The tables that [`Draft::plan`] must know of: those of the events and Tablecast's own.
+    pub fn tables(&self) -> Vec<Ident> {
+        let mut tables: Vec<Ident> = planner::SYSTEM_TABLES.iter().map(|&name| Ident::from(name)).collect();
+        for table in &self.tables {
+            tables.push(table.name.clone());
+            if table.kind == TableKind::Merge {
+                tables.push(versions_table(&table.name));
+            }
+        }
+        tables
+    }
+
+    /// The difference between what the events want and what is there.
+    pub fn plan(&self, live: &Catalog) -> Plan {
+        planner::plan(self, live)
+    }
+
+    fn note_source(&mut self, origin: &Origin) {
+        if self.sources.last().is_none_or(|last| last != origin.name()) {
+            self.sources.push(origin.name().to_owned());
+        }
+    }
+
+    fn keep(&mut self, discard: Discard) {
+        self.held += discard.value.len() + 400;
+        self.discards.push(discard);
+    }
+
+    /// A line, or a part of a batch, that is no call at all.
+    fn discard_line(&mut self, origin: &mut Origin, bytes: &[u8], reason: Reason) {
+        let received_at = origin.next_call();
+        let event_id = format!("{:032x}", origin.id_for(bytes));
+        self.events += 1;
+        self.keep(Discard::new(&event_id, "", "", bytes, reason, received_at));
+    }
+}

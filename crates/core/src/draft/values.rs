@@ -1,0 +1,208 @@
+//! The values of a call: each goes to the column that its path names, in all rows of the call.
+
+use super::Draft;
+use super::rows::{Target, Targets};
+use crate::cell::Cell;
+use crate::discard::{Discard, Reason};
+use crate::envelope::{Envelope, Kind};
+use crate::event::{Call, Container, Token};
+use crate::hash::hash64;
+use crate::ident::{Ident, Section};
+use crate::names::{Name, Names, Place};
+use crate::plan::Fold;
+use crate::rules::Rules;
+use crate::schema::TableKind;
+use crate::table::{COLUMN_BYTES, ColumnDraft, ENTRY_BYTES, TableDraft};
+use std::borrow::Cow;
+
+struct Walk<'c> {
+    call: &'c Call,
+    envelope: &'c Envelope<'c>,
+    targets: Targets,
+    /// Values count only where the call has none.
+    weak: bool,
+}
+
+impl Draft {
+    /// Fields of the envelope that could not be used.
+    pub(super) fn strays(&mut self, call: &Call, envelope: &Envelope, table: usize) {
+        if call.strays.is_empty() && envelope.unusable.is_empty() {
+            return;
+        }
+        let table = self.tables[table].name.clone();
+        let text = &call.tape.text;
+        for (n, stray) in call.strays.iter().enumerate() {
+            let value = stray.value.of(text).as_bytes();
+            let key = stray.key.of(text);
+            let column: String = key.chars().take(300).collect();
+            let discard =
+                Discard::new(&envelope.id, table.as_str(), &column, value, stray.reason, envelope.received_at);
+            self.keep(discard.at(format!("{key}#{n}")));
+        }
+        for &(field, reason) in &envelope.unusable {
+            let value = match call.field(field) {
+                Some(Token::Bool(bool)) => Cow::from(if bool { "true" } else { "false" }),
+                Some(Token::Number(span) | Token::Json(span) | Token::Text(span)) => Cow::from(span.of(text)),
+                _ => continue,
+            };
+            self.keep(Discard::new(
+                &envelope.id,
+                table.as_str(),
+                field.key(),
+                value.as_bytes(),
+                reason,
+                envelope.received_at,
+            ));
+        }
+    }
+
+    /// The values of a call's containers; those of a batch's envelope (`weak`) only where the call has none.
+    pub(super) fn values(&mut self, call: &Call, kind: Kind, envelope: &Envelope, targets: Targets, weak: bool) {
+        let body = if matches!(kind, Kind::Page | Kind::Screen) { Section::ViewBody } else { Section::Body };
+        // Of traits and properties the call's own one comes last, so that it wins.
+        let own = if matches!(kind, Kind::Track | Kind::Page | Kind::Screen) {
+            Container::Properties
+        } else {
+            Container::Traits
+        };
+        let other = if own == Container::Properties { Container::Traits } else { Container::Properties };
+        for (container, section) in [(Container::Context, Section::Context), (other, body), (own, body)] {
+            if weak && container != Container::Context {
+                continue;
+            }
+            let targets =
+                targets.filter(|target| if container == Container::Context { target.context } else { target.body });
+            if targets.len == 0 {
+                continue;
+            }
+            for index in 0..call.members.len() {
+                let part = call.members[index];
+                if part.container == container {
+                    let walk = Walk { call, envelope, targets, weak };
+                    self.walk(&walk, part.start as usize, part.end as usize, Names::root(section));
+                }
+            }
+        }
+    }
+
+    fn walk(&mut self, walk: &Walk, start: usize, end: usize, parent: Place) {
+        let tape = &walk.call.tape;
+        let mut before = None;
+        let mut at = start;
+        while at < end {
+            let node = tape.nodes[at];
+            let place = self.names.child(parent, before, node.key.of(&tape.text));
+            before = Some(place);
+            at += 1;
+            if let Token::Object(inner) = node.token {
+                self.walk(walk, at, inner as usize, place);
+                at = inner as usize;
+                continue;
+            }
+            match Cell::read(node.token, &tape.text, self.rules.timestamps, self.rules.arrays) {
+                Ok(cell) => self.put(walk, place, cell),
+                Err(_) => {
+                    let Token::Number(number) = node.token else { continue };
+                    self.discard_value(walk, place, number.of(&tape.text), Reason::NumberOverflow);
+                }
+            }
+        }
+    }
+
+    #[inline]
+    fn put(&mut self, walk: &Walk, place: Place, cell: Cell) {
+        let name = self.names.name(place);
+        let source = &walk.call.tape.text;
+        for target in walk.targets.list() {
+            let table = &mut self.tables[target.table];
+            let Some(column) = table.column(name) else {
+                let mut column = new_column(self.names.ident(name), table, &self.rules, &self.computation_columns);
+                column.push_from(target.at, cell, source);
+                table.filtered_values += u64::from(column.off);
+                table.add_column(name, column);
+                self.held += COLUMN_BYTES + ENTRY_BYTES + cell.bytes();
+                continue;
+            };
+            if column.off {
+                table.filtered_values += 1;
+                continue;
+            }
+            if let Some(last) = column.entries.last()
+                && last.at == target.at
+            {
+                if !walk.weak {
+                    self.meet(walk, *target, name, place, cell);
+                }
+                continue;
+            }
+            column.push_from(target.at, cell, source);
+            self.held += ENTRY_BYTES + cell.bytes();
+        }
+    }
+
+    /// Two keys of one event meet in a column: a value wins over null, then the later one.
+    #[cold]
+    fn meet(&mut self, walk: &Walk, target: Target, name: Name, place: Place, cell: Cell) {
+        let Some(column) = self.tables[target.table].column(name) else { return };
+        if cell == Cell::Null {
+            return;
+        }
+        let Some(loser) = column.pop() else { return };
+        let lost = loser.canonical(&column.text).into_owned();
+        column.push_from(target.at, cell, &walk.call.tape.text);
+        if loser != Cell::Null && lost != cell.canonical(&walk.call.tape.text) {
+            self.collision(walk, target, name, place, &lost);
+        }
+    }
+
+    fn collision(&mut self, walk: &Walk, target: Target, name: Name, place: Place, value: &str) {
+        let path = format!("{}#{}", self.names.path_text(place), hash64(value.as_bytes()));
+        let (table, column) = (&self.tables[target.table].name, self.names.ident(name));
+        let envelope = walk.envelope;
+        let discard = Discard::new(
+            &envelope.id,
+            table.as_str(),
+            column.as_str(),
+            value.as_bytes(),
+            Reason::ColumnCollision,
+            envelope.received_at,
+        );
+        self.keep(discard.at(path));
+    }
+
+    fn discard_value(&mut self, walk: &Walk, place: Place, value: &str, reason: Reason) {
+        let name = self.names.name(place);
+        for target in walk.targets.list() {
+            let (table, column) = (&self.tables[target.table].name, self.names.ident(name));
+            let envelope = walk.envelope;
+            let discard = Discard::new(
+                &envelope.id,
+                table.as_str(),
+                column.as_str(),
+                value.as_bytes(),
+                reason,
+                envelope.received_at,
+            );
+            self.keep(discard.at(self.names.path_text(place)));
+        }
+    }
+}
+
+fn new_column(name: &Ident, table: &TableDraft, rules: &Rules, computations: &[String]) -> ColumnDraft {
+    let off = column_is_off(name, &table.name, rules) || computations.iter().any(|key| *name == **key);
+    let fold = if table.kind == TableKind::Merge { Fold::Latest } else { Fold::Once };
+    ColumnDraft {
+        name: name.clone(),
+        core: None,
+        fold,
+        entries: Vec::new(),
+        text: String::new(),
+        offered: Default::default(),
+        off,
+    }
+}
+
+pub(super) fn column_is_off(column: &Ident, table: &Ident, rules: &Rules) -> bool {
+    let off = &rules.off.columns;
+    !off.is_empty() && (off.contains(&format!("*.{column}")) || off.contains(&format!("{table}.{column}")))
+}

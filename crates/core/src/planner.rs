@@ -1,0 +1,578 @@
+//! The difference between a draft and a catalog: which changes, which rows, which discards.
+
+use crate::cell::{Cell, Fit, Value};
+use crate::columns::{Builder, schema_of};
+use crate::discard::{self, Discard, Reason};
+use crate::draft::Draft;
+use crate::ident::{Ident, versions_table};
+use crate::plan::{Commit, CommitId, Counts, Fold, Load, LoadColumn, Plan};
+use crate::rules::OnTypeConflict;
+use crate::schema::{Catalog, Change, LiveType, TableKind};
+use crate::table::{ColumnDraft, TableDraft};
+use crate::types::Type;
+use arrow_array::{ArrayRef, RecordBatch};
+use rustc_hash::FxHashSet;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use xxhash_rust::xxh3::Xxh3Default;
+
+/// Tablecast's own tables.
+pub(crate) const SYSTEM_TABLES: [&str; 3] = ["_lock", "_commits", discard::TABLE];
+
+const LOCK: [(&str, Type); 3] = [("id", Type::Text), ("schema_version", Type::Int), ("changing", Type::Text)];
+const COMMITS: [(&str, Type); 12] = [
+    ("commit_id", Type::Text),
+    ("table_name", Type::Text),
+    ("committed_at", Type::Timestamp),
+    ("source", Type::Text),
+    ("received", Type::Int),
+    ("loaded", Type::Int),
+    ("duplicates", Type::Int),
+    ("filtered", Type::Int),
+    ("discarded", Type::Int),
+    ("duration_ms", Type::Int),
+    ("nonce", Type::Text),
+    ("version", Type::Text),
+];
+
+const UUID_TS: &str = "uuid_ts";
+const DAY_MICROS: i64 = 86_400_000_000;
+
+pub(crate) fn plan(draft: &Draft, live: &Catalog) -> Plan {
+    let mut planner = Planner { draft, live, plan: Plan::default(), discards: Vec::new(), best: Best::default() };
+    if !draft.is_empty() {
+        planner.run();
+    }
+    planner.plan
+}
+
+struct Planner<'d> {
+    draft: &'d Draft,
+    live: &'d Catalog,
+    plan: Plan,
+    /// Discards of the table at hand.
+    discards: Vec<Discard>,
+    best: Best,
+}
+
+/// The winning entry of each row of a column, used again from column to column.
+#[derive(Default)]
+struct Best {
+    entries: Vec<u32>,
+    rows: Vec<u32>,
+}
+
+impl Best {
+    fn start(&mut self, rows: usize) {
+        for row in self.rows.drain(..) {
+            self.entries[row as usize] = u32::MAX;
+        }
+        if self.entries.len() < rows {
+            self.entries.resize(rows, u32::MAX);
+        }
+    }
+
+    fn of(&self, row: u32) -> Option<u32> {
+        Some(self.entries[row as usize]).filter(|&entry| entry != u32::MAX)
+    }
+
+    fn set(&mut self, row: u32, entry: u32) {
+        let slot = &mut self.entries[row as usize];
+        if *slot == u32::MAX {
+            self.rows.push(row);
+        }
+        *slot = entry;
+    }
+
+    /// Rows that have a winner, in order, with it.
+    fn in_order(&mut self) -> impl Iterator<Item = (usize, u32)> {
+        self.rows.sort_unstable();
+        self.rows.iter().map(|&row| (row as usize, self.entries[row as usize]))
+    }
+}
+
+/// What a column becomes.
+struct Resolved {
+    ty: Type,
+    change: Option<Change>,
+}
+
+impl Planner<'_> {
+    fn run(&mut self) {
+        for (name, kind, columns) in [
+            ("_lock", TableKind::System, &LOCK[..]),
+            ("_commits", TableKind::System, &COMMITS),
+            (discard::TABLE, TableKind::Append, &discard::COLUMNS),
+        ] {
+            if self.live.table(name).is_none() {
+                let columns = columns.iter().map(|&(column, ty)| (Ident::from(column), ty)).collect();
+                self.plan.changes.push(Change::CreateTable { table: name.into(), kind, columns });
+            }
+        }
+
+        let mut tables: Vec<&TableDraft> = self.draft.tables.iter().filter(|table| table.counts.received > 0).collect();
+        let rank = |table: &TableDraft| {
+            ["identifies", "users", "tracks"].iter().position(|&name| table.name == *name).unwrap_or(3)
+        };
+        tables.sort_by(|a, b| rank(a).cmp(&rank(b)).then_with(|| a.name.cmp(&b.name)));
+        let mut loads: Vec<(Load, Vec<Discard>)> = Vec::new();
+        for table in tables {
+            let load = self.table(table);
+            loads.push((load, std::mem::take(&mut self.discards)));
+        }
+
+        // Discards that the draft made itself go with the table that they name, the others with the first.
+        let mut strays: Vec<Discard> = self.draft.discards.clone();
+        let mut after = self.live.clone();
+        after.advance(&self.plan.changes);
+        let version = after.version;
+        let most = self.draft.dialect.tables_per_commit.saturating_sub(1).max(2);
+        let mut first = true;
+        let mut loads = loads.into_iter().peekable();
+        while first || loads.peek().is_some() {
+            let (mut part, mut discards) = (Vec::new(), Vec::new());
+            for (load, own) in loads.by_ref().take(most) {
+                part.push(load);
+                discards.extend(own);
+            }
+            let last = loads.peek().is_none();
+            let (now, later): (Vec<_>, Vec<_>) = strays
+                .into_iter()
+                .partition(|stray| last || part.iter().any(|load| load.table == *stray.table.as_str()));
+            strays = later;
+            discards.extend(now);
+            self.commit(part, discards, version);
+            first = false;
+        }
+    }
+
+    fn commit(&mut self, mut loads: Vec<Load>, discards: Vec<Discard>, schema_version: i64) {
+        let mut hasher = Xxh3Default::new();
+        hasher.update(self.draft.rules.schema().as_str().as_bytes());
+        hasher.update(&self.draft.digest.digest128().to_le_bytes());
+        for load in &loads {
+            hash_shape(&mut hasher, load);
+        }
+        for discard in &discards {
+            hasher.update(discard.id().as_bytes());
+        }
+        let id = CommitId(hasher.digest128());
+        if !discards.is_empty() {
+            loads.push(discards_load(id, discards));
+        }
+        if !loads.is_empty() {
+            self.plan.commits.push(Commit { id, schema_version, source: self.draft.sources.join(", "), loads });
+        }
+    }
+
+    fn table(&mut self, table: &TableDraft) -> Load {
+        let merge = table.kind == TableKind::Merge;
+        let rows = table.rows as usize;
+        let too_long = self.too_long(table);
+        let live = self.live.table(table.name.as_str());
+        let live_versions = self.live.table(versions_table(&table.name).as_str());
+        let mut used = live.map_or(1, |live| live.columns.len());
+        let mut versions_used = live_versions.map_or(1, |live| live.columns.len());
+        let (mut columns, mut arrays): (Vec<LoadColumn>, Vec<ArrayRef>) = (Vec::new(), Vec::new());
+        let (mut create, mut add, mut add_versions) = (Vec::new(), Vec::new(), Vec::new());
+
+        for (index, column) in ordered(table) {
+            if column.off || (rows == 0 && !columns.is_empty()) {
+                continue;
+            }
+            let versioned = merge && column.fold == Fold::Latest && !column.entries.is_empty();
+            let there = live.and_then(|live| live.columns.get(&column.name));
+            if let Some(LiveType::Other(other)) = there {
+                self.plan.notices.push(format!(
+                    "{}.{} is a {other}, which is not loaded: its values go to _discards",
+                    table.name, column.name
+                ));
+                self.discard_all(table, column, Reason::TypeConflict);
+                continue;
+            }
+            let there = there.and_then(LiveType::known);
+            let key = columns.is_empty();
+            if !column.has_values() && there.is_none() && !versioned && !key {
+                continue;
+            }
+            if versioned && live_versions.is_none_or(|live| !live.columns.contains_key(&column.name)) {
+                if versions_used >= self.draft.dialect.max_columns {
+                    self.discard_all(table, column, Reason::TooManyColumns);
+                    continue;
+                }
+                versions_used += 1;
+            }
+            let wanted = column.has_values() || there.is_some() || key;
+            if wanted && there.is_none() && rows > 0 {
+                if used >= self.draft.dialect.max_columns && column.core.is_none() {
+                    self.discard_all(table, column, Reason::TooManyColumns);
+                    continue;
+                }
+                used += 1;
+            }
+
+            let mut resolved = self.resolve(table, column, there);
+            let before = self.discards.len();
+            let mut values = self.fill(table, index, resolved.ty, &too_long);
+            if let Some(there) = there.filter(|_| resolved.change.is_some() && !values.found) {
+                // What asked for the wider type did not get in: the column stays as it is.
+                self.discards.truncate(before);
+                resolved = Resolved { ty: there, change: None };
+                values = self.fill(table, index, there, &too_long);
+            }
+            let found = values.found;
+            if there.is_none() && found && rows > 0 {
+                create.push((column.name.clone(), resolved.ty));
+                if live.is_some() {
+                    add.push(Change::AddColumn {
+                        table: table.name.clone(),
+                        column: column.name.clone(),
+                        ty: resolved.ty,
+                    });
+                }
+            } else if there.is_none() && wanted && !found && rows > 0 {
+                used -= 1;
+            }
+            self.plan.changes.extend(resolved.change);
+            let exists = there.is_some() || found || key;
+            let versions = values.versions.filter(|_| versioned);
+            if versions.is_some() && live_versions.is_none_or(|live| !live.columns.contains_key(&column.name)) {
+                add_versions.push((column.name.clone(), Type::Version));
+            }
+            if !exists && versions.is_none() {
+                continue;
+            }
+            let mut place = |array: ArrayRef| {
+                arrays.push(array);
+                arrays.len() - 1
+            };
+            columns.push(LoadColumn {
+                name: column.name.clone(),
+                ty: resolved.ty,
+                fold: column.fold,
+                values: exists.then(|| place(values.array)),
+                versions: versions.map(place),
+            });
+        }
+
+        if rows > 0 {
+            self.changes(table, live.is_some(), live_versions.is_some(), create, add, add_versions);
+            let most = self.draft.dialect.max_columns;
+            if used * 10 >= most * 8 {
+                self.plan.notices.push(format!("{} has {used} of at most {most} columns", table.name));
+            }
+        }
+        let window = self
+            .draft
+            .rules
+            .dedupe_window_days
+            .filter(|_| !self.draft.stamped)
+            .map(|days| i64::from(days) * DAY_MICROS);
+        let batch = batch_of(arrays);
+        Load { table: table.name.clone(), kind: table.kind, columns, batch, counts: table.counts, window }
+    }
+
+    fn changes(
+        &mut self,
+        table: &TableDraft,
+        there: bool,
+        versions_there: bool,
+        mut create: Vec<(Ident, Type)>,
+        add: Vec<Change>,
+        mut add_versions: Vec<(Ident, Type)>,
+    ) {
+        let changes = &mut self.plan.changes;
+        let name = &table.name;
+        if there {
+            changes.extend(add);
+            if self.live.column(name.as_str(), UUID_TS).is_none() {
+                changes.push(Change::AddColumn { table: name.clone(), column: UUID_TS.into(), ty: Type::Timestamp });
+            }
+        } else {
+            create.insert(create.len().min(2), (UUID_TS.into(), Type::Timestamp));
+            changes.push(Change::CreateTable { table: name.clone(), kind: table.kind, columns: create });
+        }
+        if table.kind != TableKind::Merge {
+            return;
+        }
+        let versions = versions_table(name);
+        if versions_there {
+            let add = |(column, ty)| Change::AddColumn { table: versions.clone(), column, ty };
+            changes.extend(add_versions.into_iter().map(add));
+        } else {
+            add_versions.insert(0, ("id".into(), Type::Text));
+            changes.push(Change::CreateTable { table: versions, kind: TableKind::Versions, columns: add_versions });
+        }
+    }
+
+    /// Which type a column has after this load. One that is there keeps its kind; numbers widen.
+    fn resolve(&self, table: &TableDraft, column: &ColumnDraft, there: Option<Type>) -> Resolved {
+        let rules = &self.draft.rules;
+        let declared = || {
+            let full = format!("{}.{}", table.name, column.name);
+            let found = rules.types.get(&full).or_else(|| rules.types.get(column.name.as_str())).copied();
+            found.filter(|ty| *ty != Type::Version)
+        };
+        let decided = there.or(column.core).or_else(declared);
+        let Some(decided) = decided else {
+            let ty = column.offered().reduce(Type::join).unwrap_or(Type::Text);
+            return Resolved { ty, change: None };
+        };
+        let to_text = rules.on_type_conflict == OnTypeConflict::Text && column.core.is_none();
+        let ty = column.offered().fold(decided, |ty, offered| {
+            if offered.kind() == ty.kind() && ty != Type::Json {
+                ty.join(offered)
+            } else if to_text {
+                Type::Text
+            } else {
+                ty
+            }
+        });
+        // Text holds JSON and everything else; a JSON column stays what it is.
+        let ty = if decided == Type::Text { Type::Text } else { ty };
+        let change = there.filter(|there| *there != ty).map(|from| Change::Widen {
+            table: table.name.clone(),
+            column: column.name.clone(),
+            from,
+            to: ty,
+        });
+        Resolved { ty, change }
+    }
+
+    /// A column's values in its type, one per row; what does not fit is discarded before anything is folded.
+    fn fill(&mut self, table: &TableDraft, index: usize, ty: Type, too_long: &FxHashSet<(u32, usize)>) -> Filled {
+        let (draft, column, rows) = (self.draft, &table.columns[index], table.rows as usize);
+        let merge = table.kind == TableKind::Merge;
+        let key = index == 0;
+        let precise = !merge || !self.twin_is_on(table);
+        let mut builder = Builder::new(ty, rows);
+        let mut versions = (merge && column.fold == Fold::Latest).then(|| Builder::new(Type::Version, rows));
+        let mut best = std::mem::take(&mut self.best);
+        best.start(if merge && !key { rows } else { 0 });
+        let mut found = false;
+        let plain = (!merge || key) && too_long.is_empty();
+        for (nth, entry) in (0..).zip(&column.entries) {
+            // Most values are text or times in a column of their own type, one per row.
+            match entry.cell {
+                Cell::Text(span) if plain && ty == Type::Text && span.len() <= draft.dialect.max_text_bytes => {
+                    found = true;
+                    builder.push_text(entry.at as usize, span.of(&column.text));
+                    continue;
+                }
+                Cell::Time(micros) if plain && ty == Type::Timestamp => {
+                    found = true;
+                    builder.push_time(entry.at as usize, micros);
+                    continue;
+                }
+                _ => {}
+            }
+            let fit = match entry.cell {
+                Cell::Null => None,
+                _ if !too_long.is_empty() && too_long.contains(&(entry.at, index)) => Some(Err(Reason::RowTooLong)),
+                cell => match cell.fit(ty, &column.text) {
+                    Fit::Conflict => Some(Err(Reason::TypeConflict)),
+                    Fit::Exact(Value::Text(text)) if text.len() > draft.dialect.max_text_bytes => {
+                        Some(Err(Reason::ValueTooLong))
+                    }
+                    Fit::Exact(value) => Some(Ok(value)),
+                    Fit::Nearest(value) => {
+                        if precise {
+                            self.discard(table, column, entry.at, entry.cell, Reason::Precision);
+                        }
+                        Some(Ok(value))
+                    }
+                },
+            };
+            match fit {
+                Some(Err(reason)) => self.discard(table, column, entry.at, entry.cell, reason),
+                Some(Ok(value)) if !merge || key => {
+                    found = true;
+                    builder.skip_to_row(entry.at as usize);
+                    builder.push(value);
+                }
+                None if !merge || key => {}
+                _ => {
+                    found |= entry.cell != Cell::Null;
+                    let touch = &table.touches[entry.at as usize];
+                    let wins = best.of(touch.row).is_none_or(|rival| {
+                        let rival = &column.entries[rival as usize];
+                        match column.fold {
+                            Fold::Latest => touch.version > table.touches[rival.at as usize].version,
+                            Fold::Max => micros(entry.cell) > micros(rival.cell),
+                            Fold::Min => micros(entry.cell) < micros(rival.cell),
+                            Fold::Once => false,
+                        }
+                    });
+                    if wins {
+                        best.set(touch.row, nth);
+                    }
+                }
+            }
+        }
+        for (row, nth) in best.in_order() {
+            let entry = column.entries[nth as usize];
+            if let Some(versions) = &mut versions {
+                versions.skip_to_row(row);
+                versions.push(Value::Decimal(table.touches[entry.at as usize].version));
+            }
+            if let Fit::Exact(value) | Fit::Nearest(value) = entry.cell.fit(ty, &column.text) {
+                builder.skip_to_row(row);
+                builder.push(value);
+            }
+        }
+        self.best = best;
+        builder.skip_to_row(rows);
+        let versions = versions.map(|mut versions| {
+            versions.skip_to_row(rows);
+            versions.finish()
+        });
+        Filled { array: builder.finish(), versions, found }
+    }
+
+    /// Whether the append table that gets the same values is on, and so records what they lose.
+    fn twin_is_on(&self, table: &TableDraft) -> bool {
+        let twin = if table.name == *"users" { "identifies" } else { "groups" };
+        self.draft.tables.iter().any(|other| other.name == *twin && !other.off)
+    }
+
+    /// The largest values of rows that are too long, as (row or touch, column).
+    fn too_long(&self, table: &TableDraft) -> FxHashSet<(u32, usize)> {
+        let mut dropped = FxHashSet::default();
+        let most = self.draft.dialect.max_row_bytes;
+        if table.widest <= most / 2 {
+            return dropped;
+        }
+        let mut rows: BTreeMap<u32, Vec<(usize, usize)>> = BTreeMap::new();
+        for (index, column) in table.columns.iter().enumerate().skip(1) {
+            for entry in &column.entries {
+                rows.entry(entry.at).or_default().push((entry.cell.bytes(), index));
+            }
+        }
+        for (at, mut values) in rows {
+            let mut total: usize = values.iter().map(|(size, _)| size).sum();
+            values.retain(|&(_, column)| column >= table.core_columns);
+            values.sort_unstable_by_key(|&(size, column)| (std::cmp::Reverse(size), column));
+            for (size, column) in values {
+                if total <= most {
+                    break;
+                }
+                total -= size;
+                dropped.insert((at, column));
+            }
+        }
+        dropped
+    }
+
+    fn discard_all(&mut self, table: &TableDraft, column: &ColumnDraft, reason: Reason) {
+        for entry in &column.entries {
+            if entry.cell != Cell::Null {
+                self.discard(table, column, entry.at, entry.cell, reason);
+            }
+        }
+    }
+
+    fn discard(&mut self, table: &TableDraft, column: &ColumnDraft, at: u32, cell: Cell, reason: Reason) {
+        let (event_id, received_at) = match table.touches.get(at as usize) {
+            Some(touch) => (touch.event_id.of(&table.touch_ids), touch.received_at),
+            None => (table.key(at), table.columns[1].entries.get(at as usize).map_or(0, |entry| micros(entry.cell))),
+        };
+        let value = cell.canonical(&column.text);
+        self.discards.push(Discard::new(
+            event_id,
+            table.name.as_str(),
+            column.name.as_str(),
+            value.as_bytes(),
+            reason,
+            received_at,
+        ));
+    }
+}
+
+struct Filled {
+    array: ArrayRef,
+    versions: Option<ArrayRef>,
+    /// Whether there is a value.
+    found: bool,
+}
+
+fn micros(cell: Cell) -> i64 {
+    match cell {
+        Cell::Time(micros) => micros,
+        _ => 0,
+    }
+}
+
+/// Core columns in their order, then the others by name.
+fn ordered(table: &TableDraft) -> Vec<(usize, &ColumnDraft)> {
+    let mut columns: Vec<_> = table.columns.iter().enumerate().collect();
+    columns[table.core_columns..].sort_by(|a, b| a.1.name.cmp(&b.1.name));
+    columns
+}
+
+fn batch_of(arrays: Vec<ArrayRef>) -> RecordBatch {
+    let schema = schema_of(&arrays);
+    let empty = || RecordBatch::new_empty(Arc::new(arrow_schema::Schema::empty()));
+    // The arrays are all as long as the table has rows, and the schema is made of them.
+    RecordBatch::try_new(schema, arrays).unwrap_or_else(|_| empty())
+}
+
+/// The rows of a load follow from the events, which are in the draft's digest, and from its columns.
+fn hash_shape(hasher: &mut Xxh3Default, load: &Load) {
+    hasher.update(&[0]);
+    hasher.update(load.table.as_str().as_bytes());
+    hasher.update(&(load.rows() as u64).to_le_bytes());
+    for column in &load.columns {
+        hasher.update(column.name.as_str().as_bytes());
+        hasher.update(&[0, column.ty as u8, u8::from(column.values.is_some())]);
+    }
+}
+
+fn discards_load(id: CommitId, discards: Vec<Discard>) -> Load {
+    let mut counts = Counts { received: discards.len() as u64, ..Counts::default() };
+    let mut builders: Vec<Builder> = discard::COLUMNS.iter().map(|&(_, ty)| Builder::new(ty, discards.len())).collect();
+    let mut seen = FxHashSet::default();
+    let commit = id.to_string();
+    for discard in discards {
+        let key = discard.id();
+        if !seen.insert(key.clone()) {
+            counts.duplicates += 1;
+            continue;
+        }
+        let bytes = i64::try_from(discard.bytes).unwrap_or(i64::MAX);
+        let row = [
+            Value::Text(key.into()),
+            Value::Text(commit.as_str().into()),
+            Value::Text(discard.table.into()),
+            Value::Text(discard.event_id.into()),
+            Value::Text(discard.column.into()),
+            Value::Text(discard.value.into()),
+            Value::Int(bytes),
+            Value::Text(discard.sha256.into()),
+            Value::Text(discard.reason.code().into()),
+            Value::Time(discard.received_at),
+        ];
+        for (builder, value) in builders.iter_mut().zip(row) {
+            builder.push(value);
+        }
+    }
+    let columns = discard::COLUMNS
+        .iter()
+        .enumerate()
+        .map(|(at, &(name, ty))| LoadColumn {
+            name: name.into(),
+            ty,
+            fold: Fold::Once,
+            values: Some(at),
+            versions: None,
+        })
+        .collect();
+    let arrays = builders.into_iter().map(Builder::finish).collect();
+    Load {
+        table: discard::TABLE.into(),
+        kind: TableKind::Append,
+        columns,
+        batch: batch_of(arrays),
+        counts,
+        window: None,
+    }
+}

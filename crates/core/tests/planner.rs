@@ -1,0 +1,369 @@
+//! The planner against small limits: what does not fit is a discard, and every row and value is accounted for.
+
+use arrow_array::Array;
+use arrow_array::cast::AsArray;
+use proptest::prelude::*;
+use std::collections::BTreeMap;
+use tablecast_core::dialect::double_quoted;
+use tablecast_core::memory::DIALECT as MODEL;
+use tablecast_core::rules::{OnTypeConflict, Selection};
+use tablecast_core::{Catalog, Change, Commit, Cut, Dialect, Draft, Load, Origin, Plan, Rules, Type};
+
+/// A warehouse with hardly any room.
+static SMALL: Dialect = Dialect {
+    name: "small",
+    quote: double_quoted,
+    max_identifier: 20,
+    reserved: &["order"],
+    type_name: MODEL.type_name,
+    parse_type: MODEL.parse_type,
+    max_columns: 8,
+    tables_per_commit: 3,
+    merge_group: 2,
+    max_text_bytes: 10,
+    max_row_bytes: 200,
+    max_sql_bytes: 1_000,
+};
+
+fn identify(id: usize, traits: &str) -> String {
+    format!(
+        r#"{{"type":"identify","messageId":"m{id}","userId":"u1","receivedAt":"2026-01-01T00:00:{:02}Z","traits":{traits}}}"#,
+        id % 60
+    )
+}
+
+fn plan_of(rules: &Rules, dialect: &'static Dialect, lines: &[String], live: &Catalog) -> Plan {
+    let mut draft = Draft::new(rules, dialect);
+    lines.iter().for_each(|line| draft.push_line(line.as_bytes()));
+    draft.plan(live)
+}
+
+fn texts<'l>(load: &'l Load, column: &str) -> Vec<&'l str> {
+    let column =
+        load.columns.iter().find(|found| found.name == *column).and_then(|found| found.values).expect("the column");
+    load.batch.column(column).as_string::<i32>().iter().map(|text| text.unwrap_or("NULL")).collect()
+}
+
+fn load<'p>(plan: &'p Plan, table: &str) -> &'p Load {
+    let mut loads = plan.commits.iter().flat_map(|commit| &commit.loads);
+    loads.find(|load| load.table == *table).unwrap_or_else(|| panic!("no load for {table}"))
+}
+
+/// What was discarded, as `table.column reason`, with how often.
+fn discards(plan: &Plan) -> BTreeMap<String, usize> {
+    let mut found = BTreeMap::new();
+    for load in plan.commits.iter().flat_map(|commit| &commit.loads).filter(|load| load.table == *"_discards") {
+        let (tables, columns, reasons) = (texts(load, "table_name"), texts(load, "column_name"), texts(load, "reason"));
+        for ((table, column), reason) in tables.iter().zip(columns).zip(reasons) {
+            *found.entry(format!("{table}.{column} {reason}")).or_default() += 1;
+        }
+    }
+    found
+}
+
+#[test]
+fn columns_beyond_the_limit_are_discarded_and_the_rest_loads() {
+    let lines = [identify(1, r#"{"a":1,"b":2,"c":3,"d":4,"e":5,"f":6}"#)];
+    let plan = plan_of(&Rules::default(), &SMALL, &lines, &Catalog::default());
+    let Some(Change::CreateTable { columns, .. }) = plan.changes.iter().find(|change| *change.table() == *"identifies")
+    else {
+        panic!()
+    };
+    assert_eq!(columns.len(), SMALL.max_columns, "{columns:?}");
+    assert_eq!(load(&plan, "identifies").rows(), 1);
+    let found = discards(&plan);
+    assert!(found.keys().all(|what| what.ends_with("too_many_columns")), "{found:?}");
+    assert_eq!(found.keys().filter(|what| what.starts_with("identifies.")).count(), 6 - (8 - 5), "{found:?}");
+    assert!(
+        plan.notices.iter().any(|notice| notice.contains("identifies has 8 of at most 8 columns")),
+        "{:?}",
+        plan.notices
+    );
+}
+
+#[test]
+fn values_and_rows_beyond_the_limit_are_discarded_largest_first() {
+    let long = "x".repeat(11);
+    let plan = plan_of(
+        &Rules::default(),
+        &SMALL,
+        &[identify(1, &format!(r#"{{"a":"{long}","b":"short"}}"#))],
+        &Catalog::default(),
+    );
+    assert_eq!(
+        discards(&plan).keys().map(String::as_str).collect::<Vec<_>>(),
+        ["identifies.a value_too_long", "users.a value_too_long"]
+    );
+    assert_eq!(texts(load(&plan, "identifies"), "b"), ["short"]);
+
+    static NARROW: Dialect = Dialect { max_text_bytes: 1_000, max_columns: 100, ..SMALL };
+    let (big, bigger, small) = ("x".repeat(90), "y".repeat(120), "z".repeat(50));
+    let line = identify(1, &format!(r#"{{"a":"{big}","b":"{bigger}","c":"{small}"}}"#));
+    let plan = plan_of(&Rules::default(), &NARROW, &[line], &Catalog::default());
+    assert_eq!(
+        discards(&plan).keys().map(String::as_str).collect::<Vec<_>>(),
+        ["identifies.b row_too_long", "users.b row_too_long"]
+    );
+    assert_eq!(texts(load(&plan, "users"), "a"), [big.as_str()]);
+}
+
+#[test]
+fn commits_hold_no_more_tables_than_fit_and_identifies_goes_with_users() {
+    let mut lines = vec![identify(1, "{}")];
+    for event in ["A", "B", "C", "D", "E"] {
+        lines.push(format!(r#"{{"type":"track","event":"{event}","messageId":"{event}","userId":"u1","receivedAt":"2026-01-01","properties":{{"n":1e400}}}}"#));
+    }
+    let plan = plan_of(&Rules::default(), &SMALL, &lines, &Catalog::default());
+    let tables = |commit: &Commit| commit.loads.iter().map(|load| load.table.to_string()).collect::<Vec<_>>();
+    assert_eq!(tables(&plan.commits[0]), ["identifies", "users"]);
+    assert!(
+        plan.commits.iter().all(|commit| commit.loads.len() <= SMALL.tables_per_commit),
+        "{:?}",
+        plan.commits.iter().map(tables).collect::<Vec<_>>()
+    );
+    let total: usize = plan
+        .commits
+        .iter()
+        .flat_map(|commit| &commit.loads)
+        .filter(|load| load.table != *"_discards")
+        .map(Load::rows)
+        .sum();
+    assert_eq!(total, 2 + 5 + 5);
+    assert_eq!(discards(&plan).len(), 5);
+}
+
+#[test]
+fn a_commit_is_known_by_what_it_loads() {
+    let lines = [identify(1, r#"{"a":1}"#), identify(2, r#"{"b":"x"}"#)];
+    let id = |lines: &[String], rules: &Rules| plan_of(rules, &MODEL, lines, &Catalog::default()).commits[0].id;
+    let rules = Rules::default();
+    assert_eq!(id(&lines, &rules), id(&lines, &rules));
+    assert_ne!(id(&lines, &rules), id(&lines[..1], &rules));
+    assert_ne!(id(&lines, &rules), id(&[identify(1, r#"{"a":1}"#), identify(2, r#"{"b":"y"}"#)], &rules));
+    assert_ne!(
+        id(&lines, &rules),
+        id(&lines, &Rules { space: "other".into(), ..Rules::default() }),
+        "spaces are apart"
+    );
+
+    // Planned again after its own changes, it is the same commit.
+    let mut live = Catalog::default();
+    let first = plan_of(&rules, &MODEL, &lines, &live);
+    live.advance(&first.changes);
+    let again = plan_of(&rules, &MODEL, &lines, &live);
+    assert!(again.changes.is_empty(), "{:?}", again.changes);
+    assert_eq!(again.commits[0].id, first.commits[0].id);
+}
+
+#[test]
+fn a_live_column_keeps_its_kind_unless_the_rules_say_text() {
+    let mut live = Catalog::default();
+    live.advance(&plan_of(&Rules::default(), &MODEL, &[identify(1, r#"{"revenue":450}"#)], &live).changes);
+    let conflict = [identify(2, r#"{"revenue":"N/A"}"#)];
+
+    let plan = plan_of(&Rules::default(), &MODEL, &conflict, &live);
+    assert!(plan.changes.is_empty(), "{:?}", plan.changes);
+    assert_eq!(discards(&plan).len(), 2);
+
+    let rules = Rules { on_type_conflict: OnTypeConflict::Text, ..Rules::default() };
+    let plan = plan_of(&rules, &MODEL, &conflict, &live);
+    let widened: Vec<String> = plan.changes.iter().map(ToString::to_string).collect();
+    assert_eq!(
+        widened,
+        ["widen column identifies.revenue from int to text", "widen column users.revenue from int to text"]
+    );
+    assert_eq!(plan.commits[0].schema_version, 2);
+    assert!(discards(&plan).is_empty());
+}
+
+#[test]
+fn a_declared_type_decides_before_any_value() {
+    let rules = Rules {
+        types: BTreeMap::from([("revenue".into(), Type::Float), ("identifies.zip".into(), Type::Text)]),
+        ..Rules::default()
+    };
+    let plan = plan_of(
+        &rules,
+        &MODEL,
+        &[identify(1, r#"{"revenue":450,"zip":8001}"#), identify(2, r#"{"revenue":"N/A"}"#)],
+        &Catalog::default(),
+    );
+    let made: Vec<String> = plan.changes.iter().map(ToString::to_string).collect();
+    let table =
+        |name: &str| made.iter().find(|change| change.starts_with(&format!("create table {name} "))).unwrap().clone();
+    assert!(table("identifies").contains("revenue float, zip text"), "{}", table("identifies"));
+    assert!(table("users").contains("revenue float, zip int"), "{}", table("users"));
+    assert_eq!(discards(&plan).len(), 2, "the text finds no column, even in the same cut");
+}
+
+#[test]
+fn what_is_switched_off_is_counted_and_makes_nothing() {
+    let off = |tables: &[&str], columns: &[&str], computations: &[&str]| {
+        let set = |names: &[&str]| names.iter().map(ToString::to_string).collect();
+        Rules {
+            off: Selection { tables: set(tables), columns: set(columns), computations: set(computations) },
+            ..Rules::default()
+        }
+    };
+    let lines = [identify(1, r#"{"vip":true,"plan":"pro"}"#)];
+    let plan = plan_of(&off(&["identifies"], &[], &[]), &MODEL, &lines, &Catalog::default());
+    assert!(!plan.changes.iter().any(|change| *change.table() == *"identifies"));
+    let counts = load(&plan, "identifies").counts;
+    assert_eq!((counts.received, counts.filtered, load(&plan, "identifies").rows()), (1, 1, 0));
+    assert_eq!(load(&plan, "users").rows(), 1, "users is a table of its own");
+
+    let plan = plan_of(
+        &off(&[], &["users.vip", "*.plan", "*.id", "users.received_at"], &[]),
+        &MODEL,
+        &lines,
+        &Catalog::default(),
+    );
+    let columns =
+        |table: &str| load(&plan, table).columns.iter().map(|column| column.name.to_string()).collect::<Vec<_>>();
+    assert!(columns("identifies").contains(&"vip".to_owned()) && !columns("identifies").contains(&"plan".to_owned()));
+    assert_eq!(columns("users"), ["id", "received_at", "user_id"], "the key and received_at cannot be switched off");
+
+    let computed = r#"{"type":"track","event":"Audience Entered","messageId":"t1","userId":"u1","context":{"personas":{"computation_key":"vip"}},"properties":{"audience_key":"vip","vip":true}}"#;
+    let plan = plan_of(&off(&[], &[], &["vip"]), &MODEL, &[lines[0].clone(), computed.to_owned()], &Catalog::default());
+    assert_eq!(load(&plan, "tracks").counts.filtered, 1);
+    assert!(!load(&plan, "identifies").columns.iter().any(|column| column.name == *"vip"));
+}
+
+#[test]
+fn cuts_are_by_events_and_by_bytes() {
+    let rules = Rules { cut: Cut { events: 3, bytes: 1 << 30 }, ..Rules::default() };
+    let mut draft = Draft::new(&rules, &MODEL);
+    let full: Vec<bool> =
+        (0..4).map(|id| (draft.push_line(identify(id, "{}").as_bytes()), draft.is_full()).1).collect();
+    assert_eq!(full, [false, false, true, true]);
+    draft.clear();
+    assert!(draft.is_empty() && !draft.is_full());
+    assert!(draft.plan(&Catalog::default()).commits.is_empty());
+
+    let rules = Rules { cut: Cut { events: usize::MAX, bytes: 100_000 }, ..Rules::default() };
+    let mut draft = Draft::new(&rules, &MODEL);
+    let mut events = 0;
+    while !draft.is_full() {
+        draft.push_line(identify(events, r#"{"a":"some text"}"#).as_bytes());
+        events += 1;
+    }
+    assert!((50..1_000).contains(&events), "{events} events of some 400 bytes");
+}
+
+#[test]
+fn a_batch_body_gives_its_context_to_calls_that_have_none() {
+    let line = r#"{"sentAt":"2026-01-01T00:00:05Z","context":{"ip":"1.1.1.1","os":{"name":"x"}},"integrations":{"Warehouses":{"all":true}},"batch":[
+        {"type":"identify","messageId":"a","userId":"u1","originalTimestamp":"2026-01-01T00:00:00Z","receivedAt":"2026-01-01T00:00:06Z"},
+        {"type":"identify","messageId":"b","userId":"u2","context":{"ip":"2.2.2.2"}}, 7, {"type":"identify","messageId":"c","userId":"u3","integrations":{"Warehouses":false}}]}"#;
+    let plan = plan_of(&Rules::default(), &MODEL, &[line.replace('\n', " ")], &Catalog::default());
+    let identifies = load(&plan, "identifies");
+    assert_eq!(texts(identifies, "id"), ["a", "b"]);
+    assert_eq!(texts(identifies, "context_ip"), ["1.1.1.1", "2.2.2.2"]);
+    assert_eq!(texts(identifies, "context_os_name"), ["x", "x"]);
+    assert_eq!(identifies.counts.filtered, 1);
+    assert_eq!(discards(&plan), BTreeMap::from([(". not_an_object".into(), 1)]));
+}
+
+#[test]
+fn the_same_file_gives_the_same_ids() {
+    let lines = [
+        r#"{"type":"identify","userId":"u1"}"#,
+        r#"{"type":"identify","userId":"u2"}"#,
+        r#"{"type":"identify","userId":"u1"}"#,
+    ];
+    let ids = |name: &str| {
+        let mut origin = Origin::file(name, 1_000);
+        let mut draft = Draft::new(&Rules::default(), &MODEL);
+        lines.iter().for_each(|line| draft.push_line_from(&mut origin, line.as_bytes()));
+        let plan = draft.plan(&Catalog::default());
+        texts(load(&plan, "identifies"), "id").into_iter().map(str::to_owned).collect::<Vec<_>>()
+    };
+    assert_eq!(ids("a"), ids("a"));
+    assert_eq!(ids("a").iter().collect::<std::collections::BTreeSet<_>>().len(), 3, "equal lines are different events");
+    assert_ne!(ids("a"), ids("b"));
+}
+
+/// Every row that was asked for is staged, a duplicate, filtered or discarded, and lands in at most one commit.
+fn accounted_for(plan: &Plan) -> Result<(), TestCaseError> {
+    for load in plan.commits.iter().flat_map(|commit| &commit.loads) {
+        let counts = load.counts;
+        prop_assert_eq!(
+            counts.received,
+            load.rows() as u64 + counts.duplicates + counts.filtered + counts.discarded,
+            "{}",
+            load.table
+        );
+        for column in load.batch.columns() {
+            prop_assert_eq!(column.len(), load.rows());
+        }
+    }
+    Ok(())
+}
+
+proptest! {
+    #[test]
+    fn no_bytes_make_an_error(lines in prop::collection::vec(prop::collection::vec(any::<u8>(), 0..80), 0..6)) {
+        let mut draft = Draft::new(&Rules::default(), &SMALL);
+        lines.iter().for_each(|line| draft.push_line(line));
+        accounted_for(&draft.plan(&Catalog::default()))?;
+    }
+
+    #[test]
+    fn no_json_makes_an_error(
+        keys in prop::collection::vec("[a-cA-C_.é ]{0,6}", 1..8),
+        values in prop::collection::vec(prop::sample::select(vec![
+            "1", "-0", "1.5", "1e400", "18446744073709551616", "\"\"", "\"2026-01-01\"", "\"x\\u0000y\"", "null", "true", "[1,{\"a\":[]}]",
+            "{}", "{\"a\":{\"b\":null}}", "{\"c\":2}", "\"some longer text\"",
+        ]), 8),
+        kind in prop::sample::select(vec!["identify", "track", "page", "screen", "group", "alias", "x"]),
+        twice in any::<bool>(),
+    ) {
+        let members: Vec<String> = keys.iter().zip(&values).map(|(key, value)| format!("\"{key}\":{value}")).collect();
+        let members = members.join(",");
+        let line = format!(
+            r#"{{"type":"{kind}","event":"E","userId":"u","groupId":"g","previousId":"p","messageId":"m","context":{{{members}}},"traits":{{{members}}},"properties":{{{members}}}}}"#
+        );
+        for dialect in [&SMALL, &MODEL] {
+            let mut draft = Draft::new(&Rules::default(), dialect);
+            draft.push_line(line.as_bytes());
+            if twice {
+                draft.push_line(line.as_bytes());
+            }
+            let mut live = Catalog::default();
+            let plan = draft.plan(&live);
+            accounted_for(&plan)?;
+            live.advance(&plan.changes);
+            let again = draft.plan(&live);
+            prop_assert!(again.changes.is_empty(), "{:?}", again.changes);
+        }
+    }
+}
+
+#[test]
+fn nulls_alone_cannot_use_up_a_table() {
+    let nulls: Vec<String> = (0..20).map(|n| format!("\"n{n}\":null")).collect();
+    let plan =
+        plan_of(&Rules::default(), &SMALL, &[identify(1, &format!("{{{}}}", nulls.join(",")))], &Catalog::default());
+    for change in &plan.changes {
+        if let Change::CreateTable { table, columns, .. } = change {
+            assert!(
+                columns.len() <= SMALL.max_columns || table.as_str().starts_with("_c") || *table == *"_discards",
+                "{change}"
+            );
+        }
+    }
+}
+
+#[test]
+fn a_column_is_not_widened_for_a_value_that_does_not_get_in() {
+    static WIDE: Dialect = Dialect { max_columns: 100, max_text_bytes: 1_000, ..SMALL };
+    let mut live = Catalog::default();
+    live.advance(&plan_of(&Rules::default(), &WIDE, &[identify(1, r#"{"revenue":450}"#)], &live).changes);
+    // The row is too long even without its text, so that the number goes too.
+    let user = "u".repeat(400);
+    let line = identify(2, r#"{"revenue":1.5}"#).replace("\"u1\"", &format!("\"{user}\""));
+    let plan = plan_of(&Rules::default(), &WIDE, &[line], &live);
+    assert!(!plan.changes.iter().any(|change| matches!(change, Change::Widen { .. })), "{:?}", plan.changes);
+    let revenue = load(&plan, "identifies").columns.iter().find(|column| column.name == *"revenue").unwrap();
+    assert_eq!(revenue.ty, Type::Int);
+}
