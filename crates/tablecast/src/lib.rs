@@ -1,0 +1,26 @@
+#![doc = include_str!("../README.md")]
+
+mod clock;
+pub mod input;
+mod pipeline;
+mod registry;
+mod rehearsal;
+mod report;
+mod retry;
+mod timeout;
+mod trace;
+mod write;
+
+pub use pipeline::{Options, Pipeline};
+pub use registry::{check, check_with, connectors, dialect, open, open_with};
+pub use rehearsal::Rehearsal;
+pub use report::{CommitReport, Report};
+pub use retry::{Retry, RetryPolicy};
+pub use tablecast_core as core;
+pub use tablecast_core::{
+    Catalog, Change, Commit, CommitId, Connector, Counts, Cut, Dialect, Draft, Error, ErrorKind, Finding, Ident,
+    Origin, Plan, Receipt, Result, Rules, Selection, Type, Uri, Warehouse,
+};
+pub use timeout::{Limits, Timeout};
+pub use trace::Trace;
+pub use write::write;

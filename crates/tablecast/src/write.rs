@@ -1,0 +1,80 @@
+//! One shot: everything a draft wants, into a warehouse.
+
+use crate::report::Report;
+use std::collections::BTreeMap;
+use tablecast_core::{CommitId, Draft, Error, ErrorKind, Receipt, Result, Warehouse};
+
+/// How often a stale catalog is described anew before it is an error.
+const ATTEMPTS: usize = 5;
+
+/// Describes, plans, applies and commits, until the whole draft is durable.
+///
+/// A catalog that turned out to be stale is described and planned anew. The draft is not changed:
+/// call it again after an error, nothing is loaded twice. Dropping the future is safe too.
+pub async fn write(warehouse: &dyn Warehouse, draft: &Draft) -> Result<Report> {
+    let mut report = Report::default();
+    let mut earlier: BTreeMap<CommitId, Receipt> = BTreeMap::new();
+    for attempt in 1.. {
+        let mut receipts = Vec::new();
+        let outcome = try_once(warehouse, draft, &mut report, &mut receipts).await;
+        match outcome {
+            Ok(()) => {
+                sum_up(&mut report, &receipts, earlier);
+                break;
+            }
+            Err(error) if error.kind() == ErrorKind::SchemaMismatch && attempt < ATTEMPTS => {
+                earlier.extend(receipts.into_iter().map(|receipt| (receipt.id, receipt)));
+            }
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(report)
+}
+
+async fn try_once(
+    warehouse: &dyn Warehouse,
+    draft: &Draft,
+    report: &mut Report,
+    receipts: &mut Vec<Receipt>,
+) -> Result<()> {
+    let tables = draft.tables();
+    let live = warehouse.describe(&tables).await?;
+    let mut plan = draft.plan(&live);
+    if !plan.changes.is_empty() {
+        plan.commits.clear(); // the second plan has them; their batches need not be in memory twice
+        warehouse.apply(&plan.changes).await?;
+        report.changes.append(&mut plan.changes);
+        let live = warehouse.describe(&tables).await?;
+        plan = draft.plan(&live);
+        if let Some(change) = plan.changes.first() {
+            return Err(Error::new(
+                ErrorKind::SchemaMismatch,
+                "the tables are not what the changes should have made them",
+            )
+            .with("missing", change));
+        }
+    }
+    report.notice(plan.notices);
+    for commit in &plan.commits {
+        receipts.push(warehouse.commit(commit).await?);
+    }
+    Ok(())
+}
+
+/// Counts the attempt that went through. Rows that an earlier attempt had loaded in commits of another
+/// cut come back as duplicates; this write loaded them all the same.
+fn sum_up(report: &mut Report, receipts: &[Receipt], mut earlier: BTreeMap<CommitId, Receipt>) {
+    for receipt in receipts {
+        match earlier.remove(&receipt.id) {
+            Some(first) => report.receipt(&first),
+            None => report.receipt(receipt),
+        }
+    }
+    for (table, counts) in earlier.values().flat_map(|receipt| &receipt.tables) {
+        if let Some(sum) = report.tables.get_mut(table) {
+            let ours = counts.loaded.min(sum.duplicates);
+            sum.duplicates -= ours;
+            sum.loaded += ours;
+        }
+    }
+}
