@@ -1,0 +1,4 @@
+//! Lines of events.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| tablecast_tests::fuzzing::event(bytes));

@@ -1,0 +1,28 @@
+//! The behaviour suite and the laws on the embedded warehouse, each test in a folder of its own.
+
+use async_trait::async_trait;
+use std::sync::Arc;
+use tablecast_core::{Ident, Result};
+use tablecast_sqlite::{Options, Sqlite, Synchronous};
+use tablecast_testkit::{Harness, Opened};
+
+struct Folder(tempfile::TempDir);
+
+impl Folder {
+    fn new() -> Self {
+        Folder(tempfile::tempdir().expect("a temporary folder"))
+    }
+}
+
+#[async_trait]
+impl Harness for Folder {
+    async fn open(&self, schema: &Ident) -> Result<Opened> {
+        // No test takes the machine's power away, so none waits for its disk.
+        let options = Options { synchronous: Synchronous::Off, ..Options::default() };
+        let sqlite = Arc::new(Sqlite::open(self.0.path(), schema, options)?);
+        Ok(Opened { warehouse: sqlite.clone(), probe: sqlite })
+    }
+}
+
+tablecast_testkit::suite_tests!(Folder::new());
+tablecast_testkit::law_tests!(Folder::new());
