@@ -31,10 +31,10 @@ pub(crate) fn run(sh: &Shell, without_tests: bool) -> Result {
     let facade = sh.read_file("crates/tablecast/Cargo.toml")?;
     // The empty one is the facade without any warehouse.
     for feature in std::iter::once("").chain(tidy::features(&facade)) {
-        cmd!(sh, "cargo check -p tablecast --no-default-features --features {feature}").run()?;
+        cmd!(sh, "cargo clippy -p tablecast --no-default-features --features {feature} -- -D warnings").run()?;
     }
-    cmd!(sh, "cargo check -p tablecast-core --no-default-features").run()?;
-    cmd!(sh, "cargo check -p tablecast-cli --no-default-features").run()?;
+    cmd!(sh, "cargo clippy -p tablecast-core --no-default-features -- -D warnings").run()?;
+    cmd!(sh, "cargo clippy -p tablecast-cli --no-default-features -- -D warnings").run()?;
 
     section("the fuzz targets");
     cmd!(sh, "cargo fmt --manifest-path fuzz/Cargo.toml --check")

@@ -180,12 +180,12 @@ impl Planner<'_> {
             if column.off || (rows == 0 && !columns.is_empty()) {
                 continue;
             }
-            let versioned = merge && column.fold == Fold::Latest && !column.entries.is_empty();
-            let there = live.and_then(|live| live.columns.get(&column.name));
+            let versioned = merge && column.about.fold == Fold::Latest && !column.entries.is_empty();
+            let there = live.and_then(|live| live.columns.get(&column.about.name));
             if let Some(LiveType::Other(other)) = there {
                 self.plan.notices.push(format!(
                     "{}.{} is a {other}, which is not loaded: its values go to _discards",
-                    table.name, column.name
+                    table.name, column.about.name
                 ));
                 self.discard_all(table, column, Reason::TypeConflict);
                 continue;
@@ -195,7 +195,7 @@ impl Planner<'_> {
             if !column.has_values() && there.is_none() && !versioned && !key {
                 continue;
             }
-            if versioned && live_versions.is_none_or(|live| !live.columns.contains_key(&column.name)) {
+            if versioned && live_versions.is_none_or(|live| !live.columns.contains_key(&column.about.name)) {
                 if versions_used >= self.draft.dialect.max_columns {
                     self.discard_all(table, column, Reason::TooManyColumns);
                     continue;
@@ -204,7 +204,7 @@ impl Planner<'_> {
             }
             let wanted = column.has_values() || there.is_some() || key;
             if wanted && there.is_none() && rows > 0 {
-                if used >= self.draft.dialect.max_columns && column.core.is_none() {
+                if used >= self.draft.dialect.max_columns && column.about.core.is_none() {
                     self.discard_all(table, column, Reason::TooManyColumns);
                     continue;
                 }
@@ -222,11 +222,11 @@ impl Planner<'_> {
             }
             let found = values.found;
             if there.is_none() && found && rows > 0 {
-                create.push((column.name.clone(), resolved.ty));
+                create.push((column.about.name.clone(), resolved.ty));
                 if live.is_some() {
                     add.push(Change::AddColumn {
                         table: table.name.clone(),
-                        column: column.name.clone(),
+                        column: column.about.name.clone(),
                         ty: resolved.ty,
                     });
                 }
@@ -236,8 +236,8 @@ impl Planner<'_> {
             self.plan.changes.extend(resolved.change);
             let exists = there.is_some() || found || key;
             let versions = values.versions.filter(|_| versioned);
-            if versions.is_some() && live_versions.is_none_or(|live| !live.columns.contains_key(&column.name)) {
-                add_versions.push((column.name.clone(), Type::Version));
+            if versions.is_some() && live_versions.is_none_or(|live| !live.columns.contains_key(&column.about.name)) {
+                add_versions.push((column.about.name.clone(), Type::Version));
             }
             if !exists && versions.is_none() {
                 continue;
@@ -247,9 +247,9 @@ impl Planner<'_> {
                 arrays.len() - 1
             };
             columns.push(LoadColumn {
-                name: column.name.clone(),
+                name: column.about.name.clone(),
                 ty: resolved.ty,
-                fold: column.fold,
+                fold: column.about.fold,
                 values: exists.then(|| place(values.array)),
                 versions: versions.map(place),
             });
@@ -309,16 +309,16 @@ impl Planner<'_> {
     fn resolve(&self, table: &TableDraft, column: &ColumnDraft, there: Option<Type>) -> Resolved {
         let rules = &self.draft.rules;
         let declared = || {
-            let full = format!("{}.{}", table.name, column.name);
-            let found = rules.types.get(&full).or_else(|| rules.types.get(column.name.as_str())).copied();
+            let full = format!("{}.{}", table.name, column.about.name);
+            let found = rules.types.get(&full).or_else(|| rules.types.get(column.about.name.as_str())).copied();
             found.filter(|ty| *ty != Type::Version)
         };
-        let decided = there.or(column.core).or_else(declared);
+        let decided = there.or(column.about.core).or_else(declared);
         let Some(decided) = decided else {
             let ty = column.offered().reduce(Type::join).unwrap_or(Type::Text);
             return Resolved { ty, change: None };
         };
-        let to_text = rules.on_type_conflict == OnTypeConflict::Text && column.core.is_none();
+        let to_text = rules.on_type_conflict == OnTypeConflict::Text && column.about.core.is_none();
         let ty = column.offered().fold(decided, |ty, offered| {
             if offered.kind() == ty.kind() && ty != Type::Json {
                 ty.join(offered)
@@ -332,7 +332,7 @@ impl Planner<'_> {
         let ty = if decided == Type::Text { Type::Text } else { ty };
         let change = there.filter(|there| *there != ty).map(|from| Change::Widen {
             table: table.name.clone(),
-            column: column.name.clone(),
+            column: column.about.name.clone(),
             from,
             to: ty,
         });
@@ -346,7 +346,7 @@ impl Planner<'_> {
         let key = index == 0;
         let precise = !merge || !self.twin_is_on(table);
         let mut builder = Builder::new(ty, rows);
-        let mut versions = (merge && column.fold == Fold::Latest).then(|| Builder::new(Type::Version, rows));
+        let mut versions = (merge && column.about.fold == Fold::Latest).then(|| Builder::new(Type::Version, rows));
         let mut best = std::mem::take(&mut self.best);
         best.start(if merge && !key { rows } else { 0 });
         let mut found = false;
@@ -396,7 +396,7 @@ impl Planner<'_> {
                     let touch = &table.touches[entry.at as usize];
                     let wins = best.of(touch.row).is_none_or(|rival| {
                         let rival = &column.entries[rival as usize];
-                        match column.fold {
+                        match column.about.fold {
                             Fold::Latest => touch.version > table.touches[rival.at as usize].version,
                             Fold::Max => micros(entry.cell) > micros(rival.cell),
                             Fold::Min => micros(entry.cell) < micros(rival.cell),
@@ -480,7 +480,7 @@ impl Planner<'_> {
         self.discards.push(Discard::new(
             event_id,
             table.name.as_str(),
-            column.name.as_str(),
+            column.about.name.as_str(),
             value.as_bytes(),
             reason,
             received_at,
@@ -505,7 +505,7 @@ fn micros(cell: Cell) -> i64 {
 /// Core columns in their order, then the others by name.
 fn ordered(table: &TableDraft) -> Vec<(usize, &ColumnDraft)> {
     let mut columns: Vec<_> = table.columns.iter().enumerate().collect();
-    columns[table.core_columns..].sort_by(|a, b| a.1.name.cmp(&b.1.name));
+    columns[table.core_columns..].sort_by(|a, b| a.1.about.name.cmp(&b.1.about.name));
     columns
 }
 

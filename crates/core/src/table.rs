@@ -36,34 +36,43 @@ pub(crate) struct Touch {
 const USER_TYPES: [Type; 7] =
     [Type::Boolean, Type::Int, Type::Decimal, Type::Float, Type::Timestamp, Type::Text, Type::Json];
 
-/// A count for each of the types that values have.
-type Offered = [u32; USER_TYPES.len()];
-
-/// A column as the events fill it.
+/// A column as the events fill it: what every value touches, in one line of the processor's cache.
 #[derive(Debug)]
+#[repr(align(64))]
 pub(crate) struct ColumnDraft {
-    pub(crate) name: Ident,
-    /// The type of a column that Tablecast fills itself.
-    pub(crate) core: Option<Type>,
-    pub(crate) fold: Fold,
     pub(crate) entries: Vec<Entry>,
     /// The text of the entries, in their order.
     pub(crate) text: String,
-    /// How many values asked for each type.
-    pub(crate) offered: Offered,
+    pub(crate) about: Box<About>,
+    /// The types that values asked for, one bit each.
+    offered: u8,
+    /// Whether a value was taken back since, so that `offered` may say too much.
+    recount: bool,
     /// Switched off: values are counted and dropped.
     pub(crate) off: bool,
 }
 
+/// What a column is.
+#[derive(Debug)]
+pub(crate) struct About {
+    pub(crate) name: Ident,
+    /// The type of a column that Tablecast fills itself.
+    pub(crate) core: Option<Type>,
+    pub(crate) fold: Fold,
+}
+
 impl ColumnDraft {
+    pub(crate) fn new(name: Ident, core: Option<Type>, fold: Fold, off: bool) -> Self {
+        let about = Box::new(About { name, core, fold });
+        ColumnDraft { entries: Vec::new(), text: String::new(), about, offered: 0, recount: false, off }
+    }
+
     #[inline]
     pub(crate) fn push(&mut self, at: u32, cell: Cell) {
         if self.off {
             return;
         }
-        if let Some(ty) = cell.natural_type() {
-            self.offered[ty as usize] += 1;
-        }
+        self.offered |= bit(cell);
         self.entries.push(Entry { at, cell });
     }
 
@@ -89,23 +98,35 @@ impl ColumnDraft {
 
     /// Takes the last value back.
     pub(crate) fn pop(&mut self) -> Option<Cell> {
-        let cell = self.entries.pop()?.cell;
-        if let Some(ty) = cell.natural_type() {
-            self.offered[ty as usize] -= 1;
-        }
-        Some(cell)
+        self.recount = true;
+        self.entries.pop().map(|entry| entry.cell)
     }
 
-    /// The types that values asked for.
+    /// The types that values ask for.
     pub(crate) fn offered(&self) -> impl Iterator<Item = Type> {
-        let offered = self.offered;
-        USER_TYPES.into_iter().filter(move |ty| offered[*ty as usize] > 0)
+        let offered = self.mask();
+        USER_TYPES.into_iter().filter(move |ty| offered & (1 << *ty as u8) != 0)
     }
 
     /// Whether there is any value.
     pub(crate) fn has_values(&self) -> bool {
-        self.offered != Offered::default()
+        self.mask() != 0
     }
+
+    fn mask(&self) -> u8 {
+        if self.recount { self.entries.iter().fold(0, |mask, entry| mask | bit(entry.cell)) } else { self.offered }
+    }
+
+    fn clear(&mut self) {
+        self.entries.clear();
+        self.text.clear();
+        (self.offered, self.recount) = (0, false);
+    }
+}
+
+#[inline]
+fn bit(cell: Cell) -> u8 {
+    cell.natural_type().map_or(0, |ty| 1 << ty as u8)
 }
 
 /// A column that Tablecast fills itself: name, type, how it merges.
@@ -139,18 +160,8 @@ const NONE: u32 = u32::MAX;
 
 impl TableDraft {
     pub(crate) fn new(name: Ident, kind: TableKind, core: &[CoreColumn], off: bool) -> Self {
-        let columns: Vec<_> = core
-            .iter()
-            .map(|&(name, ty, fold)| ColumnDraft {
-                name: name.into(),
-                core: Some(ty),
-                fold,
-                entries: Vec::new(),
-                text: String::new(),
-                offered: Offered::default(),
-                off: false,
-            })
-            .collect();
+        let columns: Vec<_> =
+            core.iter().map(|&(name, ty, fold)| ColumnDraft::new(name.into(), Some(ty), fold, false)).collect();
         TableDraft {
             name,
             kind,
@@ -170,11 +181,7 @@ impl TableDraft {
 
     /// Forgets the rows; keeps the columns' names.
     pub(crate) fn clear(&mut self) {
-        for column in &mut self.columns {
-            column.entries.clear();
-            column.text.clear();
-            column.offered = Offered::default();
-        }
+        self.columns.iter_mut().for_each(ColumnDraft::clear);
         self.keys.clear();
         self.rows = 0;
         self.touches.clear();
@@ -232,11 +239,11 @@ impl TableDraft {
         let rows = self.rows as usize;
         let merge = self.kind == TableKind::Merge;
         let bits = |column: &ColumnDraft| {
-            let value = match column.offered().last() {
+            // A decimal takes twice as much, but those are rare.
+            let value = match USER_TYPES.into_iter().rev().find(|ty| column.offered & (1 << *ty as u8) != 0) {
                 None => 0,
                 Some(Type::Boolean) => 2,
                 Some(Type::Text | Type::Json) => 33,
-                Some(_) if column.offered[Type::Decimal as usize] > 0 => 129,
                 Some(_) => 65,
             };
             value + if merge && !column.entries.is_empty() { 129 } else { 0 }

@@ -322,7 +322,7 @@ impl Draft {
         self.tables.push(TableDraft::new(name.clone(), kind, core, off));
         let table = self.tables.len() - 1;
         for at in 2..core.len() {
-            let column = self.tables[table].columns[at].name.clone();
+            let column = self.tables[table].columns[at].about.name.clone();
             let key = kind == TableKind::Merge && column == *"user_id" && name == *"users";
             self.tables[table].columns[at].off = !key && column_is_off(&column, &name, &self.rules);
         }

@@ -191,15 +191,7 @@ impl Draft {
 fn new_column(name: &Ident, table: &TableDraft, rules: &Rules, computations: &[String]) -> ColumnDraft {
     let off = column_is_off(name, &table.name, rules) || computations.iter().any(|key| *name == **key);
     let fold = if table.kind == TableKind::Merge { Fold::Latest } else { Fold::Once };
-    ColumnDraft {
-        name: name.clone(),
-        core: None,
-        fold,
-        entries: Vec::new(),
-        text: String::new(),
-        offered: Default::default(),
-        off,
-    }
+    ColumnDraft::new(name.clone(), None, fold, off)
 }
 
 pub(super) fn column_is_off(column: &Ident, table: &Ident, rules: &Rules) -> bool {
