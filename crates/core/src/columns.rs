@@ -1,11 +1,14 @@
 //! Columns of a batch, built value by value.
 
 use crate::cell::Value;
+use crate::column::{ColumnDraft, Places, Values};
 use crate::types::Type;
-use arrow_array::ArrayRef;
 use arrow_array::builder::{
     BooleanBuilder, Decimal128Builder, Float64Builder, Int64Builder, StringBuilder, TimestampMicrosecondBuilder,
 };
+use arrow_array::types::{ArrowPrimitiveType, Float64Type, Int64Type, TimestampMicrosecondType};
+use arrow_array::{ArrayRef, BooleanArray, PrimitiveArray, StringArray};
+use arrow_buffer::{BooleanBufferBuilder, Buffer, NullBuffer, OffsetBuffer, ScalarBuffer};
 use arrow_schema::{DataType, Field, Schema, SchemaRef, TimeUnit};
 use std::sync::Arc;
 
@@ -105,26 +108,6 @@ impl Builder {
         }
     }
 
-    /// Appends text at `row` of a text column.
-    #[inline]
-    pub(crate) fn push_text(&mut self, row: usize, text: &str) {
-        self.skip_to_row(row);
-        if let Column::Text(builder) = &mut self.column {
-            builder.append_value(text);
-            self.rows += 1;
-        }
-    }
-
-    /// Appends a time at `row` of a column of times.
-    #[inline]
-    pub(crate) fn push_time(&mut self, row: usize, micros: i64) {
-        self.skip_to_row(row);
-        if let Column::Time(builder) = &mut self.column {
-            builder.append_value(micros);
-            self.rows += 1;
-        }
-    }
-
     pub(crate) fn finish(self) -> ArrayRef {
         match self.column {
             Column::Bool(mut builder) => Arc::new(builder.finish()),
@@ -135,4 +118,67 @@ impl Builder {
             Column::Text(mut builder) => Arc::new(builder.finish()),
         }
     }
+}
+
+/// A column of one type as it is, nulls where it has no value; `None` if its values need a closer look.
+pub(crate) fn scatter(column: &ColumnDraft, ty: Type, rows: usize, max_text: usize) -> Option<ArrayRef> {
+    let places = &column.places;
+    match (&column.values, ty) {
+        (Values::Times(values), Type::Timestamp) => {
+            let times = primitive::<TimestampMicrosecondType>(values, places, rows);
+            Some(Arc::new(times.with_data_type(data_type(ty))))
+        }
+        (Values::Ints(values), Type::Int) => Some(Arc::new(primitive::<Int64Type>(values, places, rows))),
+        (Values::Floats(values), Type::Float) => Some(Arc::new(primitive::<Float64Type>(values, places, rows))),
+        (Values::Bools(values), Type::Boolean) => {
+            let mut bits = BooleanBufferBuilder::new(rows);
+            bits.append_n(rows, false);
+            (0..values.len()).filter(|&nth| values[nth]).for_each(|nth| bits.set_bit(places.get(nth) as usize, true));
+            Some(Arc::new(BooleanArray::new(bits.finish(), nulls(places, rows))))
+        }
+        (Values::Texts(ends, text), Type::Text) => {
+            let mut offsets: Vec<i32> = Vec::with_capacity(rows + 1);
+            let mut start = 0;
+            for (nth, &end) in ends.iter().enumerate() {
+                let end = i32::try_from(end).ok()?;
+                if usize::try_from(end - start).ok()? > max_text {
+                    return None;
+                }
+                offsets.resize(places.get(nth) as usize + 1, start);
+                start = end;
+            }
+            offsets.resize(rows + 1, start);
+            let offsets = OffsetBuffer::new(ScalarBuffer::from(offsets));
+            let array = StringArray::try_new(offsets, Buffer::from(text.as_bytes()), nulls(places, rows)).ok()?;
+            Some(Arc::new(array))
+        }
+        _ => None,
+    }
+}
+
+fn primitive<T: ArrowPrimitiveType>(values: &[T::Native], places: &Places, rows: usize) -> PrimitiveArray<T> {
+    let mut all = vec![T::Native::default(); rows];
+    match places {
+        Places::Dense(len) => all[..*len as usize].copy_from_slice(values),
+        Places::Sparse(places) => places.iter().zip(values).for_each(|(&at, &value)| all[at as usize] = value),
+    }
+    PrimitiveArray::new(ScalarBuffer::from(all), nulls(places, rows))
+}
+
+fn nulls(places: &Places, rows: usize) -> Option<NullBuffer> {
+    if places.len() == rows {
+        return None;
+    }
+    let mut bits = BooleanBufferBuilder::new(rows);
+    match places {
+        Places::Dense(len) => {
+            bits.append_n(*len as usize, true);
+            bits.append_n(rows - *len as usize, false);
+        }
+        Places::Sparse(places) => {
+            bits.append_n(rows, false);
+            places.iter().for_each(|&at| bits.set_bit(at as usize, true));
+        }
+    }
+    Some(NullBuffer::new(bits.finish()))
 }

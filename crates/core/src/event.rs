@@ -29,6 +29,12 @@ impl Span {
         Span { start: narrow(start), len: narrow(len) }
     }
 
+    /// The piece from `start` to `end`.
+    #[inline]
+    pub(crate) fn between(start: u32, end: u32) -> Span {
+        Span { start, len: end - start }
+    }
+
     pub(crate) fn len(self) -> usize {
         self.len as usize
     }

@@ -1,6 +1,7 @@
 #![doc = include_str!("../README.md")]
 
 mod cell;
+mod column;
 mod columns;
 pub mod connector;
 pub mod dialect;

@@ -1,14 +1,15 @@
 //! The difference between a draft and a catalog: which changes, which rows, which discards.
 
 use crate::cell::{Cell, Fit, Value};
-use crate::columns::{Builder, schema_of};
+use crate::column::ColumnDraft;
+use crate::columns::{self, Builder, schema_of};
 use crate::discard::{self, Discard, Reason};
 use crate::draft::Draft;
 use crate::ident::{Ident, versions_table};
 use crate::plan::{Commit, CommitId, Counts, Fold, Load, LoadColumn, Plan};
 use crate::rules::OnTypeConflict;
 use crate::schema::{Catalog, Change, LiveType, TableKind};
-use crate::table::{ColumnDraft, TableDraft};
+use crate::table::TableDraft;
 use crate::types::Type;
 use arrow_array::{ArrayRef, RecordBatch};
 use rustc_hash::FxHashSet;
@@ -180,7 +181,7 @@ impl Planner<'_> {
             if column.off || (rows == 0 && !columns.is_empty()) {
                 continue;
             }
-            let versioned = merge && column.about.fold == Fold::Latest && !column.entries.is_empty();
+            let versioned = merge && column.about.fold == Fold::Latest && column.len() > 0;
             let there = live.and_then(|live| live.columns.get(&column.about.name));
             if let Some(LiveType::Other(other)) = there {
                 self.plan.notices.push(format!(
@@ -345,31 +346,23 @@ impl Planner<'_> {
         let merge = table.kind == TableKind::Merge;
         let key = index == 0;
         let precise = !merge || !self.twin_is_on(table);
+        if (!merge || key)
+            && too_long.is_empty()
+            && let Some(array) = columns::scatter(column, ty, rows, draft.dialect.max_text_bytes)
+        {
+            return Filled { array, versions: None, found: column.len() > 0 };
+        }
+        let text = column.values.text();
         let mut builder = Builder::new(ty, rows);
         let mut versions = (merge && column.about.fold == Fold::Latest).then(|| Builder::new(Type::Version, rows));
         let mut best = std::mem::take(&mut self.best);
         best.start(if merge && !key { rows } else { 0 });
         let mut found = false;
-        let plain = (!merge || key) && too_long.is_empty();
-        for (nth, entry) in (0..).zip(&column.entries) {
-            // Most values are text or times in a column of their own type, one per row.
-            match entry.cell {
-                Cell::Text(span) if plain && ty == Type::Text && span.len() <= draft.dialect.max_text_bytes => {
-                    found = true;
-                    builder.push_text(entry.at as usize, span.of(&column.text));
-                    continue;
-                }
-                Cell::Time(micros) if plain && ty == Type::Timestamp => {
-                    found = true;
-                    builder.push_time(entry.at as usize, micros);
-                    continue;
-                }
-                _ => {}
-            }
-            let fit = match entry.cell {
+        for (nth, (at, cell)) in (0..).zip(column.entries()) {
+            let fit = match cell {
                 Cell::Null => None,
-                _ if !too_long.is_empty() && too_long.contains(&(entry.at, index)) => Some(Err(Reason::RowTooLong)),
-                cell => match cell.fit(ty, &column.text) {
+                _ if !too_long.is_empty() && too_long.contains(&(at, index)) => Some(Err(Reason::RowTooLong)),
+                _ => match cell.fit(ty, text) {
                     Fit::Conflict => Some(Err(Reason::TypeConflict)),
                     Fit::Exact(Value::Text(text)) if text.len() > draft.dialect.max_text_bytes => {
                         Some(Err(Reason::ValueTooLong))
@@ -377,29 +370,29 @@ impl Planner<'_> {
                     Fit::Exact(value) => Some(Ok(value)),
                     Fit::Nearest(value) => {
                         if precise {
-                            self.discard(table, column, entry.at, entry.cell, Reason::Precision);
+                            self.discard(table, column, at, cell, Reason::Precision);
                         }
                         Some(Ok(value))
                     }
                 },
             };
             match fit {
-                Some(Err(reason)) => self.discard(table, column, entry.at, entry.cell, reason),
+                Some(Err(reason)) => self.discard(table, column, at, cell, reason),
                 Some(Ok(value)) if !merge || key => {
                     found = true;
-                    builder.skip_to_row(entry.at as usize);
+                    builder.skip_to_row(at as usize);
                     builder.push(value);
                 }
                 None if !merge || key => {}
                 _ => {
-                    found |= entry.cell != Cell::Null;
-                    let touch = &table.touches[entry.at as usize];
+                    found |= cell != Cell::Null;
+                    let touch = &table.touches[at as usize];
                     let wins = best.of(touch.row).is_none_or(|rival| {
-                        let rival = &column.entries[rival as usize];
+                        let (place, rival) = (column.places.get(rival as usize), column.values.get(rival as usize));
                         match column.about.fold {
-                            Fold::Latest => touch.version > table.touches[rival.at as usize].version,
-                            Fold::Max => micros(entry.cell) > micros(rival.cell),
-                            Fold::Min => micros(entry.cell) < micros(rival.cell),
+                            Fold::Latest => touch.version > table.touches[place as usize].version,
+                            Fold::Max => micros(cell) > micros(rival),
+                            Fold::Min => micros(cell) < micros(rival),
                             Fold::Once => false,
                         }
                     });
@@ -410,12 +403,12 @@ impl Planner<'_> {
             }
         }
         for (row, nth) in best.in_order() {
-            let entry = column.entries[nth as usize];
+            let (at, cell) = (column.places.get(nth as usize), column.values.get(nth as usize));
             if let Some(versions) = &mut versions {
                 versions.skip_to_row(row);
-                versions.push(Value::Decimal(table.touches[entry.at as usize].version));
+                versions.push(Value::Decimal(table.touches[at as usize].version));
             }
-            if let Fit::Exact(value) | Fit::Nearest(value) = entry.cell.fit(ty, &column.text) {
+            if let Fit::Exact(value) | Fit::Nearest(value) = cell.fit(ty, text) {
                 builder.skip_to_row(row);
                 builder.push(value);
             }
@@ -444,8 +437,8 @@ impl Planner<'_> {
         }
         let mut rows: BTreeMap<u32, Vec<(usize, usize)>> = BTreeMap::new();
         for (index, column) in table.columns.iter().enumerate().skip(1) {
-            for entry in &column.entries {
-                rows.entry(entry.at).or_default().push((entry.cell.bytes(), index));
+            for (at, cell) in column.entries() {
+                rows.entry(at).or_default().push((cell.bytes(), index));
             }
         }
         for (at, mut values) in rows {
@@ -464,19 +457,18 @@ impl Planner<'_> {
     }
 
     fn discard_all(&mut self, table: &TableDraft, column: &ColumnDraft, reason: Reason) {
-        for entry in &column.entries {
-            if entry.cell != Cell::Null {
-                self.discard(table, column, entry.at, entry.cell, reason);
-            }
+        for (at, cell) in column.entries().filter(|(_, cell)| *cell != Cell::Null) {
+            self.discard(table, column, at, cell, reason);
         }
     }
 
     fn discard(&mut self, table: &TableDraft, column: &ColumnDraft, at: u32, cell: Cell, reason: Reason) {
         let (event_id, received_at) = match table.touches.get(at as usize) {
             Some(touch) => (touch.event_id.of(&table.touch_ids), touch.received_at),
-            None => (table.key(at), table.columns[1].entries.get(at as usize).map_or(0, |entry| micros(entry.cell))),
+            // Every row of an append table has a time, so the nth is the row's.
+            None => (table.key(at), micros(table.columns[1].values.get(at as usize))),
         };
-        let value = cell.canonical(&column.text);
+        let value = cell.canonical(column.values.text());
         self.discards.push(Discard::new(
             event_id,
             table.name.as_str(),

@@ -1,6 +1,7 @@
 //! What the events want of one table: columns with their values as they came, and rows.
 
 use crate::cell::Cell;
+use crate::column::ColumnDraft;
 use crate::event::Span;
 use crate::ident::Ident;
 use crate::names::Name;
@@ -11,19 +12,6 @@ use hashbrown::HashTable;
 use rustc_hash::FxHasher;
 use std::hash::Hasher;
 
-/// Bytes that an entry takes, for the estimate of memory.
-pub(crate) const ENTRY_BYTES: usize = size_of::<Entry>();
-
-/// Bytes that a column takes before it has entries.
-pub(crate) const COLUMN_BYTES: usize = size_of::<ColumnDraft>() + 64;
-
-/// A value and where it goes: the row of an append table, the [`Touch`] of a merge table.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Entry {
-    pub(crate) at: u32,
-    pub(crate) cell: Cell,
-}
-
 /// One call that touched a row of a merge table.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Touch {
@@ -31,102 +19,6 @@ pub(crate) struct Touch {
     pub(crate) version: i128,
     pub(crate) event_id: Span,
     pub(crate) received_at: i64,
-}
-
-const USER_TYPES: [Type; 7] =
-    [Type::Boolean, Type::Int, Type::Decimal, Type::Float, Type::Timestamp, Type::Text, Type::Json];
-
-/// A column as the events fill it: what every value touches, in one line of the processor's cache.
-#[derive(Debug)]
-#[repr(align(64))]
-pub(crate) struct ColumnDraft {
-    pub(crate) entries: Vec<Entry>,
-    /// The text of the entries, in their order.
-    pub(crate) text: String,
-    pub(crate) about: Box<About>,
-    /// The types that values asked for, one bit each.
-    offered: u8,
-    /// Whether a value was taken back since, so that `offered` may say too much.
-    recount: bool,
-    /// Switched off: values are counted and dropped.
-    pub(crate) off: bool,
-}
-
-/// What a column is.
-#[derive(Debug)]
-pub(crate) struct About {
-    pub(crate) name: Ident,
-    /// The type of a column that Tablecast fills itself.
-    pub(crate) core: Option<Type>,
-    pub(crate) fold: Fold,
-}
-
-impl ColumnDraft {
-    pub(crate) fn new(name: Ident, core: Option<Type>, fold: Fold, off: bool) -> Self {
-        let about = Box::new(About { name, core, fold });
-        ColumnDraft { entries: Vec::new(), text: String::new(), about, offered: 0, recount: false, off }
-    }
-
-    #[inline]
-    pub(crate) fn push(&mut self, at: u32, cell: Cell) {
-        if self.off {
-            return;
-        }
-        self.offered |= bit(cell);
-        self.entries.push(Entry { at, cell });
-    }
-
-    /// Appends a value whose text is in `from`.
-    #[inline]
-    pub(crate) fn push_from(&mut self, at: u32, cell: Cell, from: &str) {
-        if !self.off {
-            let cell = cell.moved(from, &mut self.text);
-            self.push(at, cell);
-        }
-    }
-
-    /// Appends text.
-    #[inline]
-    pub(crate) fn push_text(&mut self, at: u32, text: &str) {
-        if !self.off {
-            let start = self.text.len();
-            self.text.push_str(text);
-            let span = Span::since(start, &self.text);
-            self.push(at, Cell::Text(span));
-        }
-    }
-
-    /// Takes the last value back.
-    pub(crate) fn pop(&mut self) -> Option<Cell> {
-        self.recount = true;
-        self.entries.pop().map(|entry| entry.cell)
-    }
-
-    /// The types that values ask for.
-    pub(crate) fn offered(&self) -> impl Iterator<Item = Type> {
-        let offered = self.mask();
-        USER_TYPES.into_iter().filter(move |ty| offered & (1 << *ty as u8) != 0)
-    }
-
-    /// Whether there is any value.
-    pub(crate) fn has_values(&self) -> bool {
-        self.mask() != 0
-    }
-
-    fn mask(&self) -> u8 {
-        if self.recount { self.entries.iter().fold(0, |mask, entry| mask | bit(entry.cell)) } else { self.offered }
-    }
-
-    fn clear(&mut self) {
-        self.entries.clear();
-        self.text.clear();
-        (self.offered, self.recount) = (0, false);
-    }
-}
-
-#[inline]
-fn bit(cell: Cell) -> u8 {
-    cell.natural_type().map_or(0, |ty| 1 << ty as u8)
 }
 
 /// A column that Tablecast fills itself: name, type, how it merges.
@@ -200,8 +92,8 @@ impl TableDraft {
 
     /// The key of a row.
     pub(crate) fn key(&self, row: u32) -> &str {
-        match self.columns[0].entries[row as usize].cell {
-            Cell::Text(span) => span.of(&self.columns[0].text),
+        match self.columns[0].values.get(row as usize) {
+            Cell::Text(span) => span.of(self.columns[0].values.text()),
             _ => "",
         }
     }
@@ -238,16 +130,7 @@ impl TableDraft {
     pub(crate) fn dense_bytes(&self) -> usize {
         let rows = self.rows as usize;
         let merge = self.kind == TableKind::Merge;
-        let bits = |column: &ColumnDraft| {
-            // A decimal takes twice as much, but those are rare.
-            let value = match USER_TYPES.into_iter().rev().find(|ty| column.offered & (1 << *ty as u8) != 0) {
-                None => 0,
-                Some(Type::Boolean) => 2,
-                Some(Type::Text | Type::Json) => 33,
-                Some(_) => 65,
-            };
-            value + if merge && !column.entries.is_empty() { 129 } else { 0 }
-        };
+        let bits = |column: &ColumnDraft| column.dense_bits() + if merge && column.len() > 0 { 129 } else { 0 };
         let cells = self.columns.iter().map(bits).sum::<usize>() / 8;
         rows * cells + self.by_name.len() * 4
     }

@@ -3,6 +3,7 @@
 use super::values::column_is_off;
 use super::{Draft, MAX_BYTES};
 use crate::cell::Cell;
+use crate::column::VALUE_BYTES;
 use crate::discard::{Discard, Reason};
 use crate::envelope::{self, Envelope, Kind, Rejected};
 use crate::event::{Call, Container, Field, Span, Token};
@@ -13,7 +14,7 @@ use crate::origin::Origin;
 use crate::plan::Fold;
 use crate::route;
 use crate::schema::TableKind;
-use crate::table::{CoreColumn, ENTRY_BYTES, TableDraft, Touch};
+use crate::table::{CoreColumn, TableDraft, Touch};
 use crate::time;
 use crate::types::Type;
 
@@ -114,7 +115,7 @@ impl Draft {
                     let table = self.merge_table("users", &USERS);
                     targets[1] = self.merge(table, user_id, &envelope, wanted, fresh);
                     if let Some(Target { table, at, .. }) = targets[1]
-                        && self.tables[table].columns[2].entries.len() < self.tables[table].rows as usize
+                        && self.tables[table].columns[2].len() < self.tables[table].rows as usize
                     {
                         self.tables[table].columns[2].push_text(at, user_id);
                     }
@@ -217,7 +218,7 @@ impl Draft {
                 draft.columns[column].push_text(at, id);
             }
         }
-        self.held += 7 * ENTRY_BYTES + 3 * envelope.id.len();
+        self.held += 7 * VALUE_BYTES + 3 * envelope.id.len();
         Some(Target { table, at, body, context: true })
     }
 
@@ -246,14 +247,14 @@ impl Draft {
         let version = version(envelope.timestamp.min(envelope.received_at), &envelope.id);
         draft.touches.push(Touch { row, version, event_id, received_at: envelope.received_at });
         draft.columns[1].push(at, Cell::Time(envelope.received_at));
-        self.held += 4 * ENTRY_BYTES + size_of::<Touch>() + 2 * envelope.id.len();
+        self.held += 4 * VALUE_BYTES + size_of::<Touch>() + 2 * envelope.id.len();
         Some(Target { table, at, body: true, context: self.rules.users_context })
     }
 
     fn put_text(&mut self, target: Option<Target>, column: usize, value: Option<&str>) {
         if let (Some(target), Some(value)) = (target, value) {
             self.tables[target.table].columns[APPEND.len() + column].push_text(target.at, value);
-            self.held += ENTRY_BYTES + value.len();
+            self.held += VALUE_BYTES + value.len();
         }
     }
 
@@ -269,7 +270,7 @@ impl Draft {
             let key = format!("{kind}:{value}");
             let Some(Target { at, .. }) = self.merge(table, &key, envelope, true, true) else { continue };
             let draft = &mut self.tables[table];
-            if draft.columns[2].entries.len() < draft.rows as usize {
+            if draft.columns[2].len() < draft.rows as usize {
                 for (column, part) in [(2, &*kind), (3, &*value)] {
                     draft.columns[column].push_text(at, part);
                 }
@@ -279,7 +280,7 @@ impl Draft {
             }
             draft.columns[5].push(at, Cell::Time(envelope.timestamp));
             draft.columns[6].push(at, Cell::Time(envelope.timestamp));
-            self.held += 6 * ENTRY_BYTES + key.len();
+            self.held += 6 * VALUE_BYTES + key.len();
         }
     }
 

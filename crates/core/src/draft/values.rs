@@ -3,6 +3,7 @@
 use super::Draft;
 use super::rows::{Target, Targets};
 use crate::cell::Cell;
+use crate::column::{COLUMN_BYTES, ColumnDraft, VALUE_BYTES};
 use crate::discard::{Discard, Reason};
 use crate::envelope::{Envelope, Kind};
 use crate::event::{Call, Container, Token};
@@ -12,7 +13,7 @@ use crate::names::{Name, Names, Place};
 use crate::plan::Fold;
 use crate::rules::Rules;
 use crate::schema::TableKind;
-use crate::table::{COLUMN_BYTES, ColumnDraft, ENTRY_BYTES, TableDraft};
+use crate::table::TableDraft;
 use std::borrow::Cow;
 
 struct Walk<'c> {
@@ -120,23 +121,21 @@ impl Draft {
                 column.push_from(target.at, cell, source);
                 table.filtered_values += u64::from(column.off);
                 table.add_column(name, column);
-                self.held += COLUMN_BYTES + ENTRY_BYTES + cell.bytes();
+                self.held += COLUMN_BYTES + VALUE_BYTES + cell.bytes();
                 continue;
             };
             if column.off {
                 table.filtered_values += 1;
                 continue;
             }
-            if let Some(last) = column.entries.last()
-                && last.at == target.at
-            {
+            if column.last() == Some(target.at) {
                 if !walk.weak {
                     self.meet(walk, *target, name, place, cell);
                 }
                 continue;
             }
             column.push_from(target.at, cell, source);
-            self.held += ENTRY_BYTES + cell.bytes();
+            self.held += VALUE_BYTES + cell.bytes();
         }
     }
 
@@ -148,7 +147,7 @@ impl Draft {
             return;
         }
         let Some(loser) = column.pop() else { return };
-        let lost = loser.canonical(&column.text).into_owned();
+        let lost = loser.canonical(column.values.text()).into_owned();
         column.push_from(target.at, cell, &walk.call.tape.text);
         if loser != Cell::Null && lost != cell.canonical(&walk.call.tape.text) {
             self.collision(walk, target, name, place, &lost);
