@@ -18,7 +18,7 @@ pub(crate) fn check(opened: Result<Sqlite>) -> Vec<Finding> {
     match Session::open(&sqlite.path, &sqlite.options, &Faults::default()) {
         Err(error) => findings.push(Finding::bad("file", &error)),
         Ok(None) => {
-            findings.push(Finding::good("file", format!("{} will be made by the first load", sqlite.path.display())))
+            findings.push(Finding::good("file", format!("{} will be made by the first load", sqlite.path.display())));
         }
         Ok(Some(session)) => file(&sqlite, &session, &mut findings),
     }

@@ -65,7 +65,7 @@ impl Session {
             let switched = self.connection.query_row(sql::USE_WAL, [], |_| Ok(())).map_err(classify);
             match switched {
                 Err(error) if error.kind() == ErrorKind::Conflict && Instant::now() < give_up => {
-                    std::thread::sleep(Duration::from_millis(5))
+                    std::thread::sleep(Duration::from_millis(5));
                 }
                 other => return other,
             }

@@ -5,7 +5,7 @@ use crate::sql::{self, SQL};
 use crate::types::DIALECT;
 use std::collections::BTreeSet;
 use tablecast_core::discard::{self, Discard, Reason};
-use tablecast_core::ident::versions_table;
+use tablecast_core::ident::{append_twin, versions_table};
 use tablecast_core::rules::Timestamps;
 use tablecast_core::schema::{Table, TableKind};
 use tablecast_core::sql::{COMMITS, KEY, LOCK};
@@ -142,9 +142,7 @@ fn widen(session: &Session, table: &Ident, column: &Ident, to: Type) -> Result<(
     if from.join(to) != to {
         return Err(stale("a column has a type that cannot be widened as planned", table).with("column", column));
     }
-    // The append table that the same value went to has it in `_discards` already.
-    let is_merge = session.first(sql::OBJECT, [versions_table(table).as_str()], |_| Ok(()))?.is_some();
-    if to == Type::Float && !is_merge {
+    if to == Type::Float && !twin_has(session, table, column)? {
         keep_bent(session, table, column, live.columns.contains_key("received_at"))?;
     }
     for text in sql::widen(table, column, from, to) {
@@ -156,6 +154,12 @@ fn widen(session: &Session, table: &Ident, column: &Ident, to: Type) -> Result<(
 /// Puts the guard's row back under a version that nobody has planned for, whatever it was before.
 pub(crate) fn new_guard(session: &Session) -> Result<()> {
     session.execute(&SQL.lock_row("?1"), [crate::now()]).map(drop)
+}
+
+/// Whether the append table that gets the same values has them, exactly or in `_discards`.
+fn twin_has(session: &Session, table: &Ident, column: &Ident) -> Result<bool> {
+    let Some(twin) = append_twin(table) else { return Ok(false) };
+    Ok(live(session, &Ident::from(twin))?.is_some_and(|twin| twin.columns.contains_key(column)))
 }
 
 /// Notes every number of a column that will be bent when it becomes a float.

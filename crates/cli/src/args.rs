@@ -65,8 +65,8 @@ Rules file (TOML), all keys optional:
   columns = [\"users.email\", \"*.ssn\"]
   computations = [\"old_audience\"]
   [cut]                          # the size of a commit
-  events = 100000
-  bytes = 50331648";
+  events = 50000
+  bytes = 100663296";
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {

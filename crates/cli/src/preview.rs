@@ -91,7 +91,7 @@ fn value(ty: Option<Type>, text: &str) -> Value {
 fn read_table(uri: &Uri, schema: &Ident, table: &str, limit: usize) -> Result<(Vec<String>, Cells), Failure> {
     if uri.scheme() == "sqlite" {
         let directory = std::path::Path::new(uri.body().strip_prefix("//").unwrap_or(uri.body()));
-        return Ok(tablecast_sqlite::read_table(directory, schema, table, limit)?);
+        return Ok(tablecast::sqlite::read_table(directory, schema, table, limit)?);
     }
     no_reading(uri)
 }

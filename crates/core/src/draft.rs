@@ -12,7 +12,7 @@ use crate::names::Names;
 use crate::origin::Origin;
 use crate::plan::Plan;
 use crate::planner;
-use crate::rules::Rules;
+use crate::rules::{Cut, Rules};
 use crate::schema::{Catalog, TableKind};
 use crate::table::TableDraft;
 use rustc_hash::FxHashMap;
@@ -24,13 +24,23 @@ const MAX_PLACES: usize = 200_000;
 /// Memory after which a draft takes no more calls: its spans are 32 bits wide. `is_full` comes long before.
 const MAX_BYTES: usize = 3 << 30;
 
-/// A running hash.
-#[derive(Default)]
+/// A running hash of calls and of the rules that they are read by.
 pub(crate) struct Digest(Xxh3Default);
 
 impl Digest {
-    fn update(&mut self, bytes: &[u8]) {
-        self.0.update(bytes);
+    fn new(rules: &Rules) -> Self {
+        // Where a stream is cut changes nothing in what a cut loads.
+        let rules = Rules { cut: Cut::default(), ..rules.clone() };
+        let mut digest = Xxh3Default::new();
+        digest.update(format!("{rules:?}").as_bytes());
+        Digest(digest)
+    }
+
+    fn call(&mut self, parts: &[&[u8]]) {
+        for part in parts {
+            self.0.update(&(part.len() as u64).to_le_bytes());
+            self.0.update(part);
+        }
     }
 
     pub(crate) fn digest128(&self) -> u128 {
@@ -91,7 +101,7 @@ impl Draft {
             discards: Vec::new(),
             sources: Vec::new(),
             stamped: false,
-            digest: Digest::default(),
+            digest: Digest::new(rules),
             names: Names::new(dialect),
             table_of: FxHashMap::default(),
             event_table_of: FxHashMap::default(),
@@ -184,7 +194,7 @@ impl Draft {
         self.discards.clear();
         self.sources.clear();
         self.stamped = false;
-        self.digest = Digest::default();
+        self.digest = Digest::new(&self.rules);
         (self.events, self.held) = (0, 0);
     }
 

@@ -195,27 +195,27 @@ impl Call {
     }
 
     fn read_member(&mut self, reader: &mut Reader, key: Span, peek: Peek) -> Result<(), JiterError> {
-        let field = match key.of(&self.tape.text) {
-            "type" => Field::Type,
-            "messageId" => Field::MessageId,
-            "userId" => Field::UserId,
-            "anonymousId" => Field::AnonymousId,
-            "groupId" => Field::GroupId,
-            "previousId" => Field::PreviousId,
-            "event" => Field::Event,
-            "name" => Field::Name,
-            "category" => Field::Category,
-            "timestamp" => Field::Timestamp,
-            "originalTimestamp" => Field::OriginalTimestamp,
-            "sentAt" => Field::SentAt,
-            "receivedAt" => Field::ReceivedAt,
-            "context" => return self.read_members(reader, key, peek, Container::Context),
-            "traits" => return self.read_members(reader, key, peek, Container::Traits),
-            "properties" => return self.read_members(reader, key, peek, Container::Properties),
-            "integrations" => return self.read_members(reader, key, peek, Container::Integrations),
-            "batch" if peek == Peek::Array => return self.read_batch(reader),
+        let field = match key.of(&self.tape.text).as_bytes() {
+            b"type" => Field::Type,
+            b"messageId" => Field::MessageId,
+            b"userId" => Field::UserId,
+            b"anonymousId" => Field::AnonymousId,
+            b"groupId" => Field::GroupId,
+            b"previousId" => Field::PreviousId,
+            b"event" => Field::Event,
+            b"name" => Field::Name,
+            b"category" => Field::Category,
+            b"timestamp" => Field::Timestamp,
+            b"originalTimestamp" => Field::OriginalTimestamp,
+            b"sentAt" => Field::SentAt,
+            b"receivedAt" => Field::ReceivedAt,
+            b"context" => return self.read_members(reader, key, peek, Container::Context),
+            b"traits" => return self.read_members(reader, key, peek, Container::Traits),
+            b"properties" => return self.read_members(reader, key, peek, Container::Properties),
+            b"integrations" => return self.read_members(reader, key, peek, Container::Integrations),
+            b"batch" if peek == Peek::Array => return self.read_batch(reader),
             // Documented not to reach a warehouse.
-            "channel" | "version" | "projectId" | "metadata" | "_metadata" | "writeKey" => return reader.skip(),
+            b"channel" | b"version" | b"projectId" | b"metadata" | b"_metadata" | b"writeKey" => return reader.skip(),
             _ => return self.read_stray(reader, key, Reason::UnknownField),
         };
         let token = match peek {

@@ -217,10 +217,23 @@ pub fn versions_table(table: &Ident) -> Ident {
     Ident::new(format!("_{table}_versions"))
 }
 
+/// The append table that gets the same values as a merge table.
+pub fn append_twin(table: &Ident) -> Option<&'static str> {
+    match table.as_str() {
+        "users" => Some("identifies"),
+        "accounts" => Some("groups"),
+        _ => None,
+    }
+}
+
+/// Longest name of a schema, in bytes: what every warehouse takes, with room for a prefix of the operator's.
+const MAX_SCHEMA: usize = 100;
+
 /// The schema of a space: `personas_<space>`, in the form that every warehouse takes unquoted.
 pub fn schema_name(prefix: &str, space: &str) -> Ident {
-    let space = snake_case(space);
-    Ident::new(format!("{prefix}{}", if space.is_empty() { "default" } else { &space }))
+    let snake = snake_case(space);
+    let name = format!("{prefix}{}", if snake.is_empty() { "default" } else { &snake });
+    cut(name, MAX_SCHEMA, || space.to_owned())
 }
 
 fn cut(mut name: String, max: usize, full: impl Fn() -> String) -> Ident {
@@ -366,5 +379,6 @@ mod tests {
         assert!(table("日本語").starts_with("event_"));
         assert_eq!(schema_name("personas_", "Default Space"), "personas_default_space");
         assert_eq!(schema_name("personas_", "日本"), "personas_default");
+        assert_eq!(schema_name("personas_", &"x".repeat(300)).as_str().len(), MAX_SCHEMA);
     }
 }

@@ -8,7 +8,7 @@ mod value;
 use crate::dialect::{Dialect, double_quoted};
 use crate::discard::{self, Discard, Reason};
 use crate::error::{Error, ErrorKind, Result};
-use crate::ident::{Ident, versions_table};
+use crate::ident::{Ident, append_twin, versions_table};
 use crate::plan::{Commit, Counts, Fold, Load, Receipt};
 use crate::schema::{Catalog, Change, LiveType, Table, TableKind};
 use crate::types::Type;
@@ -62,9 +62,8 @@ struct State {
     attempts: u64,
 }
 
-#[derive(Clone)]
+#[derive(Clone, Default)]
 struct Stored {
-    kind: TableKind,
     columns: BTreeMap<String, Type>,
     /// Rows by key; a NULL is absent.
     rows: BTreeMap<String, Cells>,
@@ -156,10 +155,10 @@ impl State {
 
     fn apply(&mut self, change: &Change) -> Result<()> {
         match change {
-            Change::CreateTable { table, kind, columns } => {
+            Change::CreateTable { table, columns, .. } => {
                 let name = table.to_string();
                 let fresh = !self.tables.contains_key(&name);
-                let stored = self.tables.entry(name.clone()).or_insert_with(|| Stored::empty(*kind));
+                let stored = self.tables.entry(name.clone()).or_default();
                 for (column, ty) in columns {
                     stored.columns.entry(column.to_string()).or_insert(*ty);
                 }
@@ -189,6 +188,9 @@ impl State {
     }
 
     fn widen(&mut self, table: &Ident, column: &Ident, to: Type) -> Result<()> {
+        // The append table that the same value went to has it, exactly or in `_discards`.
+        let twin = append_twin(table).and_then(|twin| self.tables.get(twin));
+        let twin_has_it = twin.is_some_and(|twin| twin.columns.contains_key(column.as_str()));
         let stored = self.table_mut(table)?;
         let now =
             *stored.columns.get(column.as_str()).ok_or_else(|| stale("a column is missing").with("column", column))?;
@@ -204,7 +206,7 @@ impl State {
         for (key, row) in &mut stored.rows {
             let Some(value) = row.get(column.as_str()) else { continue };
             let (converted, exact) = value.convert(to).ok_or_else(|| broken(table, column))?;
-            if !exact && stored.kind == TableKind::Append {
+            if !exact && !twin_has_it {
                 bent.push(precision_discard(table, column, key, value, row.get("received_at")));
             }
             row.insert(column.to_string(), converted);
@@ -283,10 +285,7 @@ impl State {
             TableKind::Merge => {
                 // A commit works on a copy of everything, so an error on the way leaves nothing half done.
                 let versions_name = versions_table(&load.table).to_string();
-                let mut versions = std::mem::replace(
-                    self.table_mut(&Ident::from(&*versions_name))?,
-                    Stored::empty(TableKind::Versions),
-                );
+                let mut versions = std::mem::take(self.table_mut(&Ident::from(&*versions_name))?);
                 for row in rows {
                     self.merge(load, row, &mut versions)?;
                     counts.loaded += 1;
@@ -372,10 +371,6 @@ impl State {
 }
 
 impl Stored {
-    fn empty(kind: TableKind) -> Self {
-        Stored { kind, columns: BTreeMap::new(), rows: BTreeMap::new() }
-    }
-
     fn must_have(&self, load: &Load, column: &str, ty: Type) -> Result<()> {
         if self.columns.get(column) == Some(&ty) {
             return Ok(());

@@ -5,7 +5,7 @@ use crate::column::ColumnDraft;
 use crate::columns::{self, Builder, schema_of};
 use crate::discard::{self, Discard, Reason};
 use crate::draft::Draft;
-use crate::ident::{Ident, versions_table};
+use crate::ident::{Ident, append_twin, versions_table};
 use crate::plan::{Commit, CommitId, Counts, Fold, Load, LoadColumn, Plan};
 use crate::rules::OnTypeConflict;
 use crate::schema::{Catalog, Change, LiveType, TableKind};
@@ -345,7 +345,7 @@ impl Planner<'_> {
         let (draft, column, rows) = (self.draft, &table.columns[index], table.rows as usize);
         let merge = table.kind == TableKind::Merge;
         let key = index == 0;
-        let precise = !merge || !self.twin_is_on(table);
+        let precise = !merge || !self.twin_keeps(table, column);
         if (!merge || key)
             && too_long.is_empty()
             && let Some(array) = columns::scatter(column, ty, rows, draft.dialect.max_text_bytes)
@@ -422,10 +422,12 @@ impl Planner<'_> {
         Filled { array: builder.finish(), versions, found }
     }
 
-    /// Whether the append table that gets the same values is on, and so records what they lose.
-    fn twin_is_on(&self, table: &TableDraft) -> bool {
-        let twin = if table.name == *"users" { "identifies" } else { "groups" };
-        self.draft.tables.iter().any(|other| other.name == *twin && !other.off)
+    /// Whether the append table that gets the same values has them, exactly or as rows of `_discards`. What a merge
+    /// table rounds is noted there only, because it forgets which event a value came with.
+    fn twin_keeps(&self, table: &TableDraft, column: &ColumnDraft) -> bool {
+        let Some(twin) = append_twin(&table.name) else { return false };
+        let twin = self.draft.tables.iter().find(|other| other.name == *twin && !other.off);
+        twin.is_some_and(|twin| twin.columns.iter().any(|same| same.about.name == column.about.name && !same.off))
     }
 
     /// The largest values of rows that are too long, as (row or touch, column).

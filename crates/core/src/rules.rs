@@ -118,6 +118,6 @@ pub struct Cut {
 
 impl Default for Cut {
     fn default() -> Self {
-        Cut { events: 100_000, bytes: 48 << 20 }
+        Cut { events: 50_000, bytes: 96 << 20 }
     }
 }

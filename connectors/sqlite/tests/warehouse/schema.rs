@@ -97,12 +97,22 @@ fn widening_to_a_float_keeps_what_it_bends() {
 }
 
 #[test]
-fn a_merge_table_bends_without_a_note_since_its_events_have_it() {
-    let (sqlite, _directory) = ready(users_with(&["a"]));
-    now(sqlite.commit(&commit(1, vec![users(&["u"], &[("a", &[Some((1, Some(i64::MAX)))])])]))).unwrap();
-    now(sqlite.apply(&[widen("users", "a", Type::Int, Type::Float)])).unwrap();
-    assert_eq!(cell(&sqlite, "users", "u", "a").unwrap(), "9.223372036854776e+18");
-    assert!(rows(&sqlite, "_discards").is_empty());
+fn what_a_merge_table_bends_is_noted_unless_its_append_table_has_it() {
+    let bent = |changes: Vec<Change>| {
+        let (sqlite, _directory) = ready(changes);
+        now(sqlite.commit(&commit(1, vec![users(&["u"], &[("a", &[Some((1, Some(i64::MAX)))])])]))).unwrap();
+        now(sqlite.apply(&[widen("users", "a", Type::Int, Type::Float)])).unwrap();
+        assert_eq!(cell(&sqlite, "users", "u", "a").unwrap(), "9.223372036854776e+18");
+        rows(&sqlite, "_discards")
+    };
+    let alone = bent(users_with(&["a"]));
+    assert_eq!(
+        (alone.len(), alone[0]["value"].as_str(), alone[0]["event_id"].as_str()),
+        (1, "9223372036854775807", "u")
+    );
+    let mut both = users_with(&["a"]);
+    both.push(events("identifies", &[("a", Type::Int)]));
+    assert!(bent(both).is_empty());
 }
 
 #[test]

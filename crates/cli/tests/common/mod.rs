@@ -132,7 +132,7 @@ impl Folder {
         let names = unknown.err.trim().rsplit_once("there: ").unwrap_or_else(|| panic!("{unknown:?}")).1.to_owned();
         let read = |table: &str| {
             let (columns, rows) =
-                tablecast_sqlite::read_table(&self.path("warehouse"), &"personas_default".into(), table, usize::MAX)
+                tablecast::sqlite::read_table(&self.path("warehouse"), &"personas_default".into(), table, usize::MAX)
                     .unwrap();
             let kept = |column: &str| column != "uuid_ts" && column != "commit_id";
             // By name: the order of the columns depends on the order of the events.

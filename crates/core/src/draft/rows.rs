@@ -98,12 +98,9 @@ impl Draft {
         let wanted = route::is_for(call, self.rules.warehouse.as_deref())
             && outer.is_none_or(|outer| route::is_for(outer, self.rules.warehouse.as_deref()))
             && self.computation_is_on(call);
-        self.digest.update(bytes);
-        self.digest.update(envelope.id.as_bytes());
-        self.digest.update(&envelope.received_at.to_le_bytes());
-        if let Some(outer) = outer {
-            self.digest.update(outer.tape.text.as_bytes());
-        }
+        let outer_text = outer.map_or("", |outer| &outer.tape.text);
+        let received_at = envelope.received_at.to_le_bytes();
+        self.digest.call(&[bytes, envelope.id.as_bytes(), &received_at, &[u8::from(wanted)], outer_text.as_bytes()]);
         let mut targets: [Option<Target>; 2] = [None; 2];
         let fresh;
         match kind {
@@ -183,10 +180,17 @@ impl Draft {
         if self.rules.off.computations.is_empty() {
             return true;
         }
-        match route::find(call, Container::Context, &["personas", "computation_key"]) {
-            Some(Token::Text(key)) => !self.rules.off.computations.contains(key.of(&call.tape.text)),
-            _ => true,
-        }
+        let named = [
+            (Container::Context, &["personas", "computation_key"][..]),
+            (Container::Properties, &["audience_key"]),
+            (Container::Properties, &["trait_key"]),
+            (Container::Traits, &["audience_key"]),
+            (Container::Traits, &["trait_key"]),
+        ];
+        !named.into_iter().any(|(container, path)| match route::find(call, container, path) {
+            Some(Token::Text(key)) => self.rules.off.computations.contains(key.of(&call.tape.text)),
+            _ => false,
+        })
     }
 
     /// A row of an append table; `None` if it is there already or is not wanted.

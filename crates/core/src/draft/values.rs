@@ -67,22 +67,19 @@ impl Draft {
             Container::Traits
         };
         let other = if own == Container::Properties { Container::Traits } else { Container::Properties };
-        for (container, section) in [(Container::Context, Section::Context), (other, body), (own, body)] {
-            if weak && container != Container::Context {
-                continue;
+        let (context, others) = (targets.filter(|target| target.context), targets.filter(|target| target.body));
+        let mut walk_all = |container: Container, section: Section, targets: Targets| {
+            for part in call.members.iter().filter(|part| part.container == container) {
+                let walk = Walk { call, envelope, targets, weak };
+                self.walk(&walk, part.start as usize, part.end as usize, Names::root(section));
             }
-            let targets =
-                targets.filter(|target| if container == Container::Context { target.context } else { target.body });
-            if targets.len == 0 {
-                continue;
-            }
-            for index in 0..call.members.len() {
-                let part = call.members[index];
-                if part.container == container {
-                    let walk = Walk { call, envelope, targets, weak };
-                    self.walk(&walk, part.start as usize, part.end as usize, Names::root(section));
-                }
-            }
+        };
+        if context.len > 0 {
+            walk_all(Container::Context, Section::Context, context);
+        }
+        if others.len > 0 && !weak {
+            walk_all(other, body, others);
+            walk_all(own, body, others);
         }
     }
 
