@@ -3,7 +3,7 @@
 use crate::support::*;
 use tablecast_core::schema::TableKind;
 use tablecast_core::testing::Probe;
-use tablecast_core::{Catalog, ErrorKind, LiveType, Type, Warehouse, discard::Reason, discard::discard_id};
+use tablecast_core::{Catalog, Change, ErrorKind, LiveType, Type, Warehouse, discard::Reason, discard::discard_id};
 use tablecast_sqlite::Sqlite;
 
 fn known(sqlite: &Sqlite, table: &str, column: &str) -> Option<Type> {
