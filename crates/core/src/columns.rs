@@ -1,12 +1,12 @@
 //! Columns of a batch, built value by value.
 
 use crate::cell::Value;
-use crate::column::{ColumnDraft, Places, Values};
+use crate::column::{Places, Values};
 use crate::types::Type;
 use arrow_array::builder::{
     BooleanBuilder, Decimal128Builder, Float64Builder, Int64Builder, StringBuilder, TimestampMicrosecondBuilder,
 };
-use arrow_array::types::{ArrowPrimitiveType, Float64Type, Int64Type, TimestampMicrosecondType};
+use arrow_array::types::{ArrowPrimitiveType, Decimal128Type, Float64Type, Int64Type, TimestampMicrosecondType};
 use arrow_array::{ArrayRef, BooleanArray, PrimitiveArray, StringArray};
 use arrow_buffer::{BooleanBufferBuilder, Buffer, NullBuffer, OffsetBuffer, ScalarBuffer};
 use arrow_schema::{DataType, Field, Schema, SchemaRef, TimeUnit};
@@ -120,10 +120,9 @@ impl Builder {
     }
 }
 
-/// A column of one type as it is, nulls where it has no value; `None` if its values need a closer look.
-pub(crate) fn scatter(column: &ColumnDraft, ty: Type, rows: usize, max_text: usize) -> Option<ArrayRef> {
-    let places = &column.places;
-    match (&column.values, ty) {
+/// Values of one type as they are, nulls where there is none; `None` if they need a closer look.
+pub(crate) fn scatter(places: &Places, values: &Values, ty: Type, rows: usize, max_text: usize) -> Option<ArrayRef> {
+    match (values, ty) {
         (Values::Times(values), Type::Timestamp) => {
             let times = primitive::<TimestampMicrosecondType>(values, places, rows);
             Some(Arc::new(times.with_data_type(data_type(ty))))
@@ -154,6 +153,11 @@ pub(crate) fn scatter(column: &ColumnDraft, ty: Type, rows: usize, max_text: usi
         }
         _ => None,
     }
+}
+
+/// The versions of some rows.
+pub(crate) fn versions(places: &Places, values: &[i128], rows: usize) -> ArrayRef {
+    Arc::new(primitive::<Decimal128Type>(values, places, rows).with_data_type(data_type(Type::Version)))
 }
 
 fn primitive<T: ArrowPrimitiveType>(values: &[T::Native], places: &Places, rows: usize) -> PrimitiveArray<T> {

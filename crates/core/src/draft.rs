@@ -7,6 +7,7 @@ mod values;
 use crate::dialect::Dialect;
 use crate::discard::{Discard, Reason, hex};
 use crate::event::Call;
+use crate::hash::hash;
 use crate::ident::{Ident, snake_case, versions_table};
 use crate::names::Names;
 use crate::origin::Origin;
@@ -24,7 +25,7 @@ const MAX_PLACES: usize = 200_000;
 /// Memory after which a draft takes no more calls: its spans are 32 bits wide. `is_full` comes long before.
 const MAX_BYTES: usize = 3 << 30;
 
-/// A running hash of calls and of the rules that they are read by.
+/// A running hash of the calls and of the rules that they are read by.
 pub(crate) struct Digest(Xxh3Default);
 
 impl Digest {
@@ -36,11 +37,17 @@ impl Digest {
         Digest(digest)
     }
 
-    fn call(&mut self, parts: &[&[u8]]) {
-        for part in parts {
-            self.0.update(&(part.len() as u64).to_le_bytes());
-            self.0.update(part);
-        }
+    /// A line, which is all that its calls say of themselves.
+    fn line(&mut self, line: &[u8]) {
+        self.0.update(&hash(line).to_le_bytes());
+    }
+
+    /// What a call was given besides: an id, a time, a route.
+    fn call(&mut self, id: u64, received_at: i64, wanted: bool) {
+        let mut all = [u8::from(wanted); 17];
+        all[..8].copy_from_slice(&id.to_le_bytes());
+        all[8..16].copy_from_slice(&received_at.to_le_bytes());
+        self.0.update(&all);
     }
 
     pub(crate) fn digest128(&self) -> u128 {
@@ -129,6 +136,7 @@ impl Draft {
             return;
         }
         self.note_source(origin);
+        self.digest.line(line);
         let mut call = std::mem::take(&mut self.call);
         match call.read(line) {
             Ok(()) => match call.batch.take() {

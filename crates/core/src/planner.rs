@@ -1,7 +1,7 @@
 //! The difference between a draft and a catalog: which changes, which rows, which discards.
 
 use crate::cell::{Cell, Fit, Value};
-use crate::column::ColumnDraft;
+use crate::column::{ColumnDraft, Places};
 use crate::columns::{self, Builder, schema_of};
 use crate::discard::{self, Discard, Reason};
 use crate::draft::Draft;
@@ -83,12 +83,6 @@ impl Best {
             self.rows.push(row);
         }
         *slot = entry;
-    }
-
-    /// Rows that have a winner, in order, with it.
-    fn in_order(&mut self) -> impl Iterator<Item = (usize, u32)> {
-        self.rows.sort_unstable();
-        self.rows.iter().map(|&row| (row as usize, self.entries[row as usize]))
     }
 }
 
@@ -348,13 +342,13 @@ impl Planner<'_> {
         let precise = !merge || !self.twin_keeps(table, column);
         if (!merge || key)
             && too_long.is_empty()
-            && let Some(array) = columns::scatter(column, ty, rows, draft.dialect.max_text_bytes)
+            && let Some(array) =
+                columns::scatter(&column.places, &column.values, ty, rows, draft.dialect.max_text_bytes)
         {
             return Filled { array, versions: None, found: column.len() > 0 };
         }
         let text = column.values.text();
         let mut builder = Builder::new(ty, rows);
-        let mut versions = (merge && column.about.fold == Fold::Latest).then(|| Builder::new(Type::Version, rows));
         let mut best = std::mem::take(&mut self.best);
         best.start(if merge && !key { rows } else { 0 });
         let mut found = false;
@@ -402,23 +396,22 @@ impl Planner<'_> {
                 }
             }
         }
-        for (row, nth) in best.in_order() {
-            let (at, cell) = (column.places.get(nth as usize), column.values.get(nth as usize));
-            if let Some(versions) = &mut versions {
-                versions.skip_to_row(row);
-                versions.push(Value::Decimal(table.touches[at as usize].version));
-            }
-            if let Fit::Exact(value) | Fit::Nearest(value) = cell.fit(ty, text) {
-                builder.skip_to_row(row);
+        best.rows.sort_unstable();
+        let winners = || best.rows.iter().map(|&row| (row, best.entries[row as usize] as usize));
+        let mut versions = None;
+        if merge && column.about.fold == Fold::Latest {
+            let of = |(_, nth)| table.touches[column.places.get(nth) as usize].version;
+            let places = Places::Sparse(best.rows.clone());
+            versions = Some(columns::versions(&places, &winners().map(of).collect::<Vec<_>>(), rows));
+        }
+        for (row, nth) in winners() {
+            if let Fit::Exact(value) | Fit::Nearest(value) = column.values.get(nth).fit(ty, text) {
+                builder.skip_to_row(row as usize);
                 builder.push(value);
             }
         }
         self.best = best;
         builder.skip_to_row(rows);
-        let versions = versions.map(|mut versions| {
-            versions.skip_to_row(rows);
-            versions.finish()
-        });
         Filled { array: builder.finish(), versions, found }
     }
 

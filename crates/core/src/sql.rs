@@ -188,7 +188,11 @@ impl Sql<'_> {
                     let (v, w) = (self.staged(&version(at)), self.staged(&live_version(at)));
                     let _ =
                         write!(live, ", {}.{name} AS {}", self.quote(versions.as_str()), self.quote(&live_version(at)));
-                    format!("{v} > {w} OR {w} IS NULL AND {v} IS NOT NULL")
+                    // Most rows carry few of the columns: the first test is the cheap one.
+                    sets.push(format!(
+                        "{name} = CASE WHEN {v} IS NULL THEN {old} WHEN {w} IS NULL OR {v} > {w} THEN {new} ELSE {old} END"
+                    ));
+                    continue;
                 }
                 (Fold::Max, _) => format!("{new} > {old} OR {old} IS NULL"),
                 (Fold::Min, _) => format!("{new} < {old} OR {old} IS NULL"),
@@ -245,7 +249,9 @@ impl Sql<'_> {
             .map(|&at| {
                 let name = self.quote(load.columns[at].name.as_str());
                 let (new, old) = (self.staged(&version(at)), format!("{}.{name}", self.quote(versions)));
-                format!("{name} = CASE WHEN {new} > {old} OR {old} IS NULL THEN {new} ELSE {old} END")
+                format!(
+                    "{name} = CASE WHEN {new} IS NULL THEN {old} WHEN {old} IS NULL OR {new} > {old} THEN {new} ELSE {old} END"
+                )
             })
             .collect();
         let (target, key) = (self.table(versions), self.on_key(versions, None));
@@ -462,9 +468,9 @@ mod tests {
         assert_eq!(
             statements,
             [
-                r#"UPDATE "p"."users" SET "a" = CASE WHEN _s."v0" > _s."w0" OR _s."w0" IS NULL AND _s."v0" IS NOT NULL THEN _s."c0" ELSE "users"."a" END, "seen" = CASE WHEN _s."c2" > "users"."seen" OR "users"."seen" IS NULL THEN _s."c2" ELSE "users"."seen" END, "uuid_ts" = ?1 FROM (SELECT _t.*, "_users_versions"."a" AS "w0" FROM stage AS _t LEFT JOIN "p"."_users_versions" ON "_users_versions"."id" = _t."k") AS _s WHERE "users"."id" = _s."k""#,
+                r#"UPDATE "p"."users" SET "a" = CASE WHEN _s."v0" IS NULL THEN "users"."a" WHEN _s."w0" IS NULL OR _s."v0" > _s."w0" THEN _s."c0" ELSE "users"."a" END, "seen" = CASE WHEN _s."c2" > "users"."seen" OR "users"."seen" IS NULL THEN _s."c2" ELSE "users"."seen" END, "uuid_ts" = ?1 FROM (SELECT _t.*, "_users_versions"."a" AS "w0" FROM stage AS _t LEFT JOIN "p"."_users_versions" ON "_users_versions"."id" = _t."k") AS _s WHERE "users"."id" = _s."k""#,
                 r#"INSERT INTO "p"."users" ("id", "user_id", "a", "seen", "uuid_ts") SELECT _s."k", _s."c3", _s."c0", _s."c2", ?1 FROM stage AS _s LEFT JOIN "p"."users" ON "users"."id" = _s."k" WHERE "users"."id" IS NULL"#,
-                r#"UPDATE "p"."_users_versions" SET "a" = CASE WHEN _s."v0" > "_users_versions"."a" OR "_users_versions"."a" IS NULL THEN _s."v0" ELSE "_users_versions"."a" END, "gone" = CASE WHEN _s."v1" > "_users_versions"."gone" OR "_users_versions"."gone" IS NULL THEN _s."v1" ELSE "_users_versions"."gone" END FROM stage AS _s WHERE "_users_versions"."id" = _s."k""#,
+                r#"UPDATE "p"."_users_versions" SET "a" = CASE WHEN _s."v0" IS NULL THEN "_users_versions"."a" WHEN "_users_versions"."a" IS NULL OR _s."v0" > "_users_versions"."a" THEN _s."v0" ELSE "_users_versions"."a" END, "gone" = CASE WHEN _s."v1" IS NULL THEN "_users_versions"."gone" WHEN "_users_versions"."gone" IS NULL OR _s."v1" > "_users_versions"."gone" THEN _s."v1" ELSE "_users_versions"."gone" END FROM stage AS _s WHERE "_users_versions"."id" = _s."k""#,
                 r#"INSERT INTO "p"."_users_versions" ("id", "a", "gone") SELECT _s."k", _s."v0", _s."v1" FROM stage AS _s LEFT JOIN "p"."_users_versions" ON "_users_versions"."id" = _s."k" WHERE "_users_versions"."id" IS NULL"#,
             ]
         );

@@ -3,14 +3,13 @@
 use crate::cell::Cell;
 use crate::column::ColumnDraft;
 use crate::event::Span;
+use crate::hash::hash64;
 use crate::ident::Ident;
 use crate::names::Name;
 use crate::plan::{Counts, Fold};
 use crate::schema::TableKind;
 use crate::types::Type;
 use hashbrown::HashTable;
-use rustc_hash::FxHasher;
-use std::hash::Hasher;
 
 /// One call that touched a row of a merge table.
 #[derive(Clone, Copy, Debug)]
@@ -83,9 +82,8 @@ impl TableDraft {
         self.widest = 0;
     }
 
-    /// The row with this key, if there is one.
-    pub(crate) fn find(&self, key: &str) -> Option<u32> {
-        let hash = hash_of(key);
+    /// The row with this key, if there is one. The hash is [`key_hash`]'s.
+    pub(crate) fn find(&self, key: &str, hash: u64) -> Option<u32> {
         let found = self.keys.find(hash, |&(other, row)| other == hash && self.key(row) == key);
         found.map(|&(_, row)| row)
     }
@@ -99,12 +97,11 @@ impl TableDraft {
     }
 
     /// Appends a row with a key that is not there yet.
-    pub(crate) fn add(&mut self, key: &str) -> u32 {
+    pub(crate) fn add(&mut self, key: &str, hash: u64) -> u32 {
         let row = self.rows;
         self.rows += 1;
         // The key column has one entry per row, in row order, in merge tables too.
         self.columns[0].push_text(row, key);
-        let hash = hash_of(key);
         self.keys.insert_unique(hash, (hash, row), |&(hash, _)| hash);
         row
     }
@@ -136,8 +133,7 @@ impl TableDraft {
     }
 }
 
-fn hash_of(key: &str) -> u64 {
-    let mut hasher = FxHasher::default();
-    hasher.write(key.as_bytes());
-    hasher.finish()
+/// The hash by which a table finds a key.
+pub(crate) fn key_hash(key: &str) -> u64 {
+    hash64(key.as_bytes())
 }

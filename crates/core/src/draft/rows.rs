@@ -14,7 +14,7 @@ use crate::origin::Origin;
 use crate::plan::Fold;
 use crate::route;
 use crate::schema::TableKind;
-use crate::table::{CoreColumn, TableDraft, Touch};
+use crate::table::{CoreColumn, TableDraft, Touch, key_hash};
 use crate::time;
 use crate::types::Type;
 
@@ -98,15 +98,14 @@ impl Draft {
         let wanted = route::is_for(call, self.rules.warehouse.as_deref())
             && outer.is_none_or(|outer| route::is_for(outer, self.rules.warehouse.as_deref()))
             && self.computation_is_on(call);
-        let outer_text = outer.map_or("", |outer| &outer.tape.text);
-        let received_at = envelope.received_at.to_le_bytes();
-        self.digest.call(&[bytes, envelope.id.as_bytes(), &received_at, &[u8::from(wanted)], outer_text.as_bytes()]);
+        let id_hash = key_hash(&envelope.id);
+        self.digest.call(id_hash, envelope.received_at, wanted);
         let mut targets: [Option<Target>; 2] = [None; 2];
         let fresh;
         match kind {
             Kind::Identify => {
                 let table = self.append_table(kind.table());
-                targets[0] = self.append(table, &envelope, wanted, true);
+                targets[0] = self.append(table, &envelope, id_hash, wanted, true);
                 fresh = targets[0].is_some() || self.tables[table].off;
                 if let Some(user_id) = &envelope.user_id {
                     let table = self.merge_table("users", &USERS);
@@ -122,8 +121,8 @@ impl Draft {
                 let event = call.text(Field::Event).unwrap_or_default();
                 let tracks = self.append_table(kind.table());
                 let own = self.event_table(event);
-                targets[0] = self.append(tracks, &envelope, wanted, false);
-                targets[1] = self.append(own, &envelope, wanted, true);
+                targets[0] = self.append(tracks, &envelope, id_hash, wanted, false);
+                targets[1] = self.append(own, &envelope, id_hash, wanted, true);
                 fresh =
                     targets[0].is_some() || targets[1].is_some() || (self.tables[tracks].off && self.tables[own].off);
                 if targets[0].is_some() || targets[1].is_some() {
@@ -136,7 +135,7 @@ impl Draft {
             }
             Kind::Group => {
                 let table = self.append_table(kind.table());
-                targets[0] = self.append(table, &envelope, wanted, true);
+                targets[0] = self.append(table, &envelope, id_hash, wanted, true);
                 self.put_text(targets[0], 0, envelope.group_id.as_deref());
                 fresh = targets[0].is_some() || self.tables[table].off;
                 if let Some(group_id) = &envelope.group_id {
@@ -146,14 +145,14 @@ impl Draft {
             }
             Kind::Page | Kind::Screen => {
                 let table = self.append_table(kind.table());
-                targets[0] = self.append(table, &envelope, wanted, true);
+                targets[0] = self.append(table, &envelope, id_hash, wanted, true);
                 fresh = targets[0].is_some();
                 self.put_text(targets[0], 0, call.text(Field::Name));
                 self.put_text(targets[0], 1, call.text(Field::Category));
             }
             Kind::Alias => {
                 let table = self.append_table(kind.table());
-                targets[0] = self.append(table, &envelope, wanted, true);
+                targets[0] = self.append(table, &envelope, id_hash, wanted, true);
                 fresh = targets[0].is_some();
                 self.put_text(targets[0], 0, envelope.previous_id.as_deref());
             }
@@ -194,18 +193,18 @@ impl Draft {
     }
 
     /// A row of an append table; `None` if it is there already or is not wanted.
-    fn append(&mut self, table: usize, envelope: &Envelope, wanted: bool, body: bool) -> Option<Target> {
+    fn append(&mut self, table: usize, envelope: &Envelope, id_hash: u64, wanted: bool, body: bool) -> Option<Target> {
         let draft = &mut self.tables[table];
         draft.counts.received += 1;
         if !wanted || draft.off {
             draft.counts.filtered += 1;
             return None;
         }
-        if draft.find(&envelope.id).is_some() {
+        if draft.find(&envelope.id, id_hash).is_some() {
             draft.counts.duplicates += 1;
             return None;
         }
-        let at = draft.add(&envelope.id);
+        let at = draft.add(&envelope.id, id_hash);
         let times = [
             (1, Some(envelope.received_at)),
             (4, envelope.sent_at),
@@ -237,11 +236,12 @@ impl Draft {
         if !fresh {
             return None;
         }
-        let row = match draft.find(key) {
+        let hash = key_hash(key);
+        let row = match draft.find(key, hash) {
             Some(row) => row,
             None => {
                 draft.counts.received += 1;
-                draft.add(key)
+                draft.add(key, hash)
             }
         };
         let start = draft.touch_ids.len();
