@@ -66,7 +66,7 @@ Rules file (TOML), all keys optional:
   computations = [\"old_audience\"]
   [cut]                          # the size of a commit
   events = 50000
-  bytes = 100663296";
+  bytes = 134217728";
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {

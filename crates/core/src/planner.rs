@@ -118,9 +118,8 @@ impl Planner<'_> {
 
         // Discards that the draft made itself go with the table that they name, the others with the first.
         let mut strays: Vec<Discard> = self.draft.discards.clone();
-        let mut after = self.live.clone();
-        after.advance(&self.plan.changes);
-        let version = after.version;
+        let raised = self.plan.changes.iter().filter(|change| self.live.is_raised_by(change)).count();
+        let version = self.live.version + i64::try_from(raised).unwrap_or(i64::MAX);
         let most = self.draft.dialect.tables_per_commit.saturating_sub(1).max(2);
         let mut first = true;
         let mut loads = loads.into_iter().peekable();

@@ -118,6 +118,6 @@ pub struct Cut {
 
 impl Default for Cut {
     fn default() -> Self {
-        Cut { events: 50_000, bytes: 96 << 20 }
+        Cut { events: 50_000, bytes: 128 << 20 }
     }
 }

@@ -65,9 +65,22 @@ impl Catalog {
         self.tables.get(table)?.columns.get(column)
     }
 
+    /// Whether a change raises the version: see [`Change`].
+    pub fn is_raised_by(&self, change: &Change) -> bool {
+        match change {
+            Change::CreateTable { .. } => false,
+            Change::AddColumn { table, column, .. } => {
+                self.column(versions_table(table).as_str(), column.as_str()).is_some()
+                    && self.column(table.as_str(), column.as_str()).is_none()
+            }
+            Change::Widen { .. } => true,
+        }
+    }
+
     /// The catalog as it is after `changes`.
     pub fn advance(&mut self, changes: &[Change]) {
         for change in changes {
+            self.version += i64::from(self.is_raised_by(change));
             match change {
                 Change::CreateTable { table, columns, .. } => {
                     let entry = self.tables.entry(table.clone()).or_default();
@@ -76,15 +89,12 @@ impl Catalog {
                     }
                 }
                 Change::AddColumn { table, column, ty } => {
-                    let versioned = self.column(versions_table(table).as_str(), column.as_str()).is_some();
-                    self.version += i64::from(versioned && self.column(table.as_str(), column.as_str()).is_none());
                     let entry = self.tables.entry(table.clone()).or_default();
                     entry.columns.entry(column.clone()).or_insert(LiveType::Known(*ty));
                 }
                 Change::Widen { table, column, to, .. } => {
                     let entry = self.tables.entry(table.clone()).or_default();
                     entry.columns.insert(column.clone(), LiveType::Known(*to));
-                    self.version += 1;
                 }
             }
         }

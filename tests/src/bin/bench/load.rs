@@ -80,15 +80,18 @@ pub(crate) fn against_bare_inserts(bytes: &[u8]) -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-/// Ten times the events.
+/// Ten times the events, of the same users, and of ten times as many.
 pub(crate) fn with_more_events() -> Result<(), Box<dyn Error>> {
-    let (few, many) = (made::made(20_000, 100), made::made(200_000, 100));
+    let few = made::made(20_000, 100, 2_000);
     let one = |bytes: &[u8]| -> Duration {
         let dir = tempfile::tempdir().expect("a directory");
         let (time, done) = timed(|| load(bytes, dir.path()));
         done.expect("it loads");
         time
     };
-    compare("load 200,000 calls into SQLite / 20,000 calls", "must <= 12x", 5, || (one(&many), one(&few)));
+    let many = made::made(200_000, 100, 2_000);
+    compare("load 200,000 calls into SQLite / 20,000, of 2,000 users", "must <= 12x", 5, || (one(&many), one(&few)));
+    let many = made::made(200_000, 100, 20_000);
+    compare("load 200,000 calls of 20,000 users / 20,000 of 2,000 users", "", 5, || (one(&many), one(&few)));
     Ok(())
 }

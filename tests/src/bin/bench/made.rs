@@ -30,9 +30,8 @@ fn scramble(number: usize) -> usize {
     usize::try_from((mixed ^ (mixed >> 31)) >> 8).unwrap_or(0)
 }
 
-/// Calls number `from..to`: each carries one of `traits` computations, for one of `to / 10` users or at most 50,000.
-pub(crate) fn calls(out: &mut String, from: usize, to: usize, traits: usize) {
-    let users = (to / 10).clamp(1, 50_000);
+/// Calls number `from..to`: each carries one of `traits` computations, for one of `users` users.
+pub(crate) fn calls(out: &mut String, from: usize, to: usize, traits: usize, users: usize) {
     for n in from..to {
         let (user, key) = (scramble(n) % users, scramble(n + 7_919) % traits);
         let (minute, second, milli) = (n / 60_000 % 60, n / 1_000 % 60, n % 1_000);
@@ -65,8 +64,8 @@ pub(crate) fn calls(out: &mut String, from: usize, to: usize, traits: usize) {
 }
 
 /// As many calls as one text.
-pub(crate) fn made(events: usize, traits: usize) -> Vec<u8> {
+pub(crate) fn made(events: usize, traits: usize, users: usize) -> Vec<u8> {
     let mut out = String::new();
-    calls(&mut out, 0, events, traits);
+    calls(&mut out, 0, events, traits, users);
     out.into_bytes()
 }

@@ -36,7 +36,7 @@ fn write(file: &Path, bytes: usize) -> std::io::Result<usize> {
     let mut text = String::new();
     while written < bytes {
         text.clear();
-        made::calls(&mut text, calls, calls + 10_000, 200);
+        made::calls(&mut text, calls, calls + 10_000, 200, 50_000);
         out.write_all(text.as_bytes())?;
         written += text.len();
         calls += 10_000;
