@@ -220,6 +220,36 @@ fn a_line_of_forty_megabytes_is_one_discard() {
 }
 
 #[test]
+fn ten_thousand_keys_in_one_call_are_columns_or_discards() {
+    let folder = Folder::new();
+    let keys: Vec<String> = (0..10_000).map(|n| format!("\"key_{n}\":{n}")).collect();
+    let wide =
+        format!("{{\"type\":\"identify\",\"messageId\":\"w\",\"userId\":\"w\",\"traits\":{{{}}}}}\n", keys.join(","));
+    folder.write("wide.ndjson", wide + &identify(1));
+    let report = folder.run(&["load", "wide.ndjson", "--json"]).ends(0).json();
+    assert_eq!(report["tables"]["identifies"]["loaded"], 2, "{report}");
+    let is_key = |name: &str| name.starts_with("key_");
+    let discards = folder.rows("_discards").into_iter().filter(|row| {
+        row["reason"] == "too_many_columns"
+            && row["table_name"] == "identifies"
+            && is_key(row["column_name"].as_str().unwrap())
+    });
+    let columns = folder.rows("identifies").into_iter().find(|row| row["id"] == "w").unwrap();
+    let columns = columns.iter().filter(|(name, value)| is_key(name) && !value.is_null());
+    assert_eq!(discards.count() + columns.count(), 10_000, "each key is a column or a discard");
+}
+
+#[test]
+fn a_full_disk_says_so_and_loses_nothing() {
+    let folder = Folder::new();
+    folder.write("calls.ndjson", lines(0..3_000));
+    let full = folder.run(&["load", "calls.ndjson", "--to", "sqlite:warehouse?max_page_count=60"]).ends(1);
+    full.says("full", "run again");
+    folder.run(&["load", "calls.ndjson"]).ends(0);
+    assert_eq!(folder.rows("identifies").len(), 3_000);
+}
+
+#[test]
 fn a_half_written_file_is_loaded_as_far_as_it_goes() {
     let whole = lines(0..20_000);
     for (name, bytes) in

@@ -15,6 +15,7 @@ pub mod ident;
 mod identities;
 pub mod memory;
 mod names;
+pub mod ndjson;
 pub mod origin;
 pub mod plan;
 mod planner;
