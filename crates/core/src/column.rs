@@ -15,6 +15,9 @@ pub(crate) const VALUE_BYTES: usize = 12;
 /// Bytes that a column takes before it has values.
 pub(crate) const COLUMN_BYTES: usize = size_of::<ColumnDraft>() + size_of::<About>();
 
+/// Bytes that a discard takes, in the plan and in its batch.
+pub(crate) const DISCARD_BYTES: usize = 1_000;
+
 const USER_TYPES: [Type; 7] =
     [Type::Boolean, Type::Int, Type::Decimal, Type::Float, Type::Timestamp, Type::Text, Type::Json];
 
@@ -31,6 +34,8 @@ pub(crate) struct ColumnDraft {
     recount: bool,
     /// Switched off: values are counted and dropped.
     pub(crate) off: bool,
+    /// Beyond what the table can have: each value will be a discard.
+    pub(crate) beyond: bool,
 }
 
 /// What a column is.
@@ -220,7 +225,7 @@ impl ColumnDraft {
     pub(crate) fn new(name: Ident, core: Option<Type>, fold: Fold, off: bool) -> Self {
         let about = Box::new(About { name, core, fold });
         let (places, values) = (Places::Dense(0), Values::Bools(Vec::new()));
-        ColumnDraft { places, values, about, offered: 0, recount: false, off }
+        ColumnDraft { places, values, about, offered: 0, recount: false, off, beyond: false }
     }
 
     pub(crate) fn len(&self) -> usize {

@@ -4,6 +4,7 @@
 mod rows;
 mod values;
 
+use crate::column::DISCARD_BYTES;
 use crate::dialect::Dialect;
 use crate::discard::{Discard, Reason, hex};
 use crate::event::Call;
@@ -22,6 +23,8 @@ use xxhash_rust::xxh3::Xxh3Default;
 
 /// Paths after which the memory for names starts anew.
 const MAX_PLACES: usize = 200_000;
+/// Values that a call can have: far beyond what any table holds, and few enough that one line cannot take all memory.
+const MAX_VALUES: usize = 50_000;
 /// Memory after which a draft takes no more calls: its spans are 32 bits wide. `is_full` comes long before.
 const MAX_BYTES: usize = 3 << 30;
 
@@ -230,7 +233,7 @@ impl Draft {
     }
 
     fn keep(&mut self, discard: Discard) {
-        self.held += discard.value.len() + 400;
+        self.held += 2 * discard.value.len() + DISCARD_BYTES;
         self.discards.push(discard);
     }
 

@@ -367,3 +367,25 @@ fn a_column_is_not_widened_for_a_value_that_does_not_get_in() {
     let revenue = load(&plan, "identifies").columns.iter().find(|column| column.name == *"revenue").unwrap();
     assert_eq!(revenue.ty, Type::Int);
 }
+
+#[test]
+fn values_without_a_column_fill_a_draft_as_the_discards_that_they_become() {
+    let keys: Vec<String> = (0..1_000).map(|n| format!("\"k{n}\":{n}")).collect();
+    let rules = Rules { cut: Cut { events: usize::MAX, bytes: 10_000_000 }, ..Rules::default() };
+    let mut draft = Draft::new(&rules, &SMALL);
+    let mut events = 0;
+    while !draft.is_full() {
+        draft.push_line(identify(events, &format!("{{{}}}", keys.join(","))).as_bytes());
+        events += 1;
+    }
+    assert!((2..20).contains(&events), "{events} events with some 2,000 discards each");
+}
+
+#[test]
+fn a_call_with_more_values_than_any_table_is_one_discard() {
+    let keys: Vec<String> = (0..50_001).map(|n| format!("\"k{n}\":{n}")).collect();
+    let plan =
+        plan_of(&Rules::default(), &SMALL, &[identify(1, &format!("{{{}}}", keys.join(",")))], &Catalog::default());
+    assert_eq!(discards(&plan), BTreeMap::from([("identifies. too_many_columns".into(), 1)]));
+    assert_eq!(load(&plan, "identifies").counts.discarded, 1);
+}

@@ -1,7 +1,7 @@
 //! The rows that a call asks for: in the append table of its kind, in its event's own, and in the merge tables.
 
 use super::values::column_is_off;
-use super::{Draft, MAX_BYTES};
+use super::{Draft, MAX_BYTES, MAX_VALUES};
 use crate::cell::Cell;
 use crate::column::VALUE_BYTES;
 use crate::discard::{Discard, Reason};
@@ -90,6 +90,13 @@ impl Draft {
                 return self.keep(Discard::new(&event_id, table, "", bytes, reason, received_at));
             }
         };
+        if call.tape.nodes.len() > MAX_VALUES {
+            let table = self.append_table(kind.table());
+            self.tables[table].counts.received += 1;
+            self.tables[table].counts.discarded += 1;
+            let (id, at) = (&envelope.id, envelope.received_at);
+            return self.keep(Discard::new(id, kind.table(), "", bytes, Reason::TooManyColumns, at));
+        }
         if self.held > MAX_BYTES {
             return self.keep(Discard::new(&envelope.id, "", "", bytes, Reason::LineTooLong, envelope.received_at));
         }

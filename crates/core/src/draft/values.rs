@@ -3,7 +3,7 @@
 use super::Draft;
 use super::rows::{Target, Targets};
 use crate::cell::Cell;
-use crate::column::{COLUMN_BYTES, ColumnDraft, VALUE_BYTES};
+use crate::column::{COLUMN_BYTES, ColumnDraft, DISCARD_BYTES, VALUE_BYTES};
 use crate::discard::{Discard, Reason};
 use crate::envelope::{Envelope, Kind};
 use crate::event::{Call, Container, Token};
@@ -115,7 +115,9 @@ impl Draft {
             let table = &mut self.tables[target.table];
             let Some(column) = table.column(name) else {
                 let mut column = new_column(self.names.ident(name), table, &self.rules, &self.computation_columns);
+                column.beyond = table.columns.len() >= self.dialect.max_columns;
                 column.push_from(target.at, cell, source);
+                self.held += if column.beyond { DISCARD_BYTES } else { 0 };
                 table.filtered_values += u64::from(column.off);
                 table.add_column(name, column);
                 self.held += COLUMN_BYTES + VALUE_BYTES + cell.bytes();
@@ -132,7 +134,7 @@ impl Draft {
                 continue;
             }
             column.push_from(target.at, cell, source);
-            self.held += VALUE_BYTES + cell.bytes();
+            self.held += VALUE_BYTES + cell.bytes() + if column.beyond { DISCARD_BYTES } else { 0 };
         }
     }
 
