@@ -297,7 +297,11 @@ impl ColumnDraft {
         }
     }
 
+    /// Forgets the values. Memory stays for a column that had some, and goes from one that had none.
     pub(crate) fn clear(&mut self) {
+        if self.len() == 0 {
+            (self.places, self.values) = (Places::Dense(0), Values::Bools(Vec::new()));
+        }
         self.places.clear();
         self.values.clear();
         (self.offered, self.recount) = (0, false);

@@ -26,7 +26,11 @@ const MAX_PLACES: usize = 200_000;
 /// Values that a call can have: far beyond what any table holds, and few enough that one line cannot take all memory.
 const MAX_VALUES: usize = 50_000;
 /// Memory after which a draft takes no more calls: its spans are 32 bits wide. `is_full` comes long before.
-const MAX_BYTES: usize = 3 << 30;
+const MAX_BYTES: usize = 1 << 30;
+/// Bytes that the context of a batch body may come to, copied to all its calls.
+const MAX_BATCH: usize = 64 << 20;
+/// Text of names after which the memory for them starts anew.
+const MAX_NAME_BYTES: usize = 16 << 20;
 
 /// A running hash of the calls and of the rules that they are read by.
 pub(crate) struct Digest(Xxh3Default);
@@ -97,6 +101,8 @@ pub struct Draft {
     call: Call,
     inner: Call,
     events: usize,
+    /// Calls taken before the last line.
+    before: usize,
     /// Bytes of entries, text and discards.
     held: usize,
 }
@@ -120,6 +126,7 @@ impl Draft {
             call: Call::default(),
             inner: Call::default(),
             events: 0,
+            before: 0,
             held: 0,
         }
     }
@@ -139,16 +146,26 @@ impl Draft {
             return;
         }
         self.note_source(origin);
+        self.before = self.events;
         self.digest.line(line);
         let mut call = std::mem::take(&mut self.call);
         match call.read(line) {
-            Ok(()) => match call.batch.take() {
+            Ok(()) => match call.take_batch() {
                 None => self.accept(origin, line, &call, None),
+                Some(calls) if calls.is_empty() => self.discard_line(origin, line, Reason::EmptyBatch),
+                Some(calls) if calls.len().saturating_mul(call.context_bytes()) > MAX_BATCH => {
+                    self.discard_line(origin, line, Reason::LineTooLong);
+                }
                 Some(calls) => {
+                    self.envelope_strays(origin, line, &call);
                     let mut inner = std::mem::take(&mut self.inner);
                     for (start, end) in calls {
                         let bytes = &line[start..end];
                         match inner.read(bytes) {
+                            // A batch in a batch is a call without a type.
+                            Ok(()) if inner.take_batch().is_some() => {
+                                self.discard_line(origin, bytes, Reason::UnknownType);
+                            }
                             Ok(()) => self.accept(origin, bytes, &inner, Some(&call)),
                             Err(reason) => self.discard_line(origin, bytes, reason),
                         }
@@ -182,7 +199,10 @@ impl Draft {
 
     /// Memory that the draft and its batches will take, in bytes, estimated.
     pub fn bytes(&self) -> usize {
-        self.held + self.names.len() * 64 + self.tables.iter().map(TableDraft::dense_bytes).sum::<usize>()
+        self.held
+            + self.names.len() * 64
+            + self.names.key_bytes()
+            + self.tables.iter().map(TableDraft::dense_bytes).sum::<usize>()
     }
 
     /// Whether the draft is large enough for a commit.
@@ -190,15 +210,13 @@ impl Draft {
         // The whole figure walks over all columns, so it is taken now and then.
         self.events >= self.rules.cut.events
             || self.held >= self.rules.cut.bytes
-            || (self.events.is_multiple_of(64) && self.bytes() >= self.rules.cut.bytes)
+            || (self.events / 64 != self.before / 64 && self.bytes() >= self.rules.cut.bytes)
     }
 
     /// Forgets the events; what it learnt about names stays.
     pub fn clear(&mut self) {
-        if self.names.len() > MAX_PLACES || self.tables.len() > 2_000 {
-            let own = self.own.take();
-            *self = Draft::new(&self.rules, self.dialect);
-            self.own = own;
+        if self.names.len() > MAX_PLACES || self.names.key_bytes() > MAX_NAME_BYTES || self.tables.len() > 2_000 {
+            self.start_anew();
             return;
         }
         self.tables.iter_mut().for_each(TableDraft::clear);
@@ -206,13 +224,22 @@ impl Draft {
         self.sources.clear();
         self.stamped = false;
         self.digest = Digest::new(&self.rules);
-        (self.events, self.held) = (0, 0);
+        (self.events, self.before, self.held) = (0, 0, 0);
+        if self.bytes() > self.rules.cut.bytes / 4 {
+            self.start_anew();
+        }
+    }
+
+    fn start_anew(&mut self) {
+        let own = self.own.take();
+        *self = Draft::new(&self.rules, self.dialect);
+        self.own = own;
     }
 
     /// The tables that [`Draft::plan`] must know of: those of the events and Tablecast's own.
     pub fn tables(&self) -> Vec<Ident> {
         let mut tables: Vec<Ident> = planner::SYSTEM_TABLES.iter().map(|&name| Ident::from(name)).collect();
-        for table in &self.tables {
+        for table in self.tables.iter().filter(|table| table.counts.received > 0) {
             tables.push(table.name.clone());
             if table.kind == TableKind::Merge {
                 tables.push(versions_table(&table.name));

@@ -92,7 +92,23 @@ pub(crate) enum Field {
 }
 
 impl Field {
-    pub(crate) const COUNT: usize = 13;
+    pub(crate) const COUNT: usize = Field::ALL.len();
+
+    pub(crate) const ALL: [Field; 13] = [
+        Field::Type,
+        Field::MessageId,
+        Field::UserId,
+        Field::AnonymousId,
+        Field::GroupId,
+        Field::PreviousId,
+        Field::Event,
+        Field::Name,
+        Field::Category,
+        Field::Timestamp,
+        Field::OriginalTimestamp,
+        Field::SentAt,
+        Field::ReceivedAt,
+    ];
 
     /// The key in a call.
     pub(crate) fn key(self) -> &'static str {
@@ -139,6 +155,14 @@ pub(crate) struct Stray {
     pub(crate) reason: Reason,
 }
 
+/// The `batch` of a body: the byte ranges of its calls, and where it stands.
+#[derive(Debug)]
+struct Batch {
+    calls: Vec<(usize, usize)>,
+    key: Span,
+    value: Span,
+}
+
 /// One call, read. Reused from call to call.
 #[derive(Debug, Default)]
 pub(crate) struct Call {
@@ -146,8 +170,7 @@ pub(crate) struct Call {
     pub(crate) members: Vec<Members>,
     pub(crate) strays: Vec<Stray>,
     fields: [Option<Token>; Field::COUNT],
-    /// Byte ranges of the calls of a batch body.
-    pub(crate) batch: Option<Vec<(usize, usize)>>,
+    batch: Option<Batch>,
 }
 
 impl Call {
@@ -162,6 +185,27 @@ impl Call {
             Some(Token::Text(span)) => Some(span.of(&self.tape.text)),
             _ => None,
         }
+    }
+
+    /// The byte ranges of the calls, if it is a batch body: one that has a `batch` and is no call itself.
+    pub(crate) fn take_batch(&mut self) -> Option<Vec<(usize, usize)>> {
+        let batch = self.batch.take()?;
+        if self.field(Field::Type).is_none() {
+            return Some(batch.calls);
+        }
+        self.strays.push(Stray { key: batch.key, value: batch.value, reason: Reason::UnknownField });
+        None
+    }
+
+    /// Bytes of the values of its context, about.
+    pub(crate) fn context_bytes(&self) -> usize {
+        let context = self.members.iter().filter(|part| part.container == Container::Context);
+        let nodes = context.flat_map(|part| &self.tape.nodes[part.start as usize..part.end as usize]);
+        let bytes = nodes.map(|node| match node.token {
+            Token::Number(span) | Token::Text(span) | Token::Json(span) => 16 + span.len(),
+            Token::Null | Token::Bool(_) | Token::Object(_) => 16,
+        });
+        bytes.sum()
     }
 
     /// Reads a whole call, or the envelope of a batch body.
@@ -213,7 +257,7 @@ impl Call {
             b"traits" => return self.read_members(reader, key, peek, Container::Traits),
             b"properties" => return self.read_members(reader, key, peek, Container::Properties),
             b"integrations" => return self.read_members(reader, key, peek, Container::Integrations),
-            b"batch" if peek == Peek::Array => return self.read_batch(reader),
+            b"batch" if peek == Peek::Array => return self.read_batch(reader, key),
             // Documented not to reach a warehouse.
             b"channel" | b"version" | b"projectId" | b"metadata" | b"_metadata" | b"writeKey" => return reader.skip(),
             _ => return self.read_stray(reader, key, Reason::UnknownField),
@@ -269,7 +313,8 @@ impl Call {
         Ok(())
     }
 
-    fn read_batch(&mut self, reader: &mut Reader) -> Result<(), JiterError> {
+    fn read_batch(&mut self, reader: &mut Reader, key: Span) -> Result<(), JiterError> {
+        let begin = reader.jiter.current_index();
         let mut calls = Vec::new();
         let mut next = reader.jiter.known_array()?;
         while next.is_some() {
@@ -278,7 +323,11 @@ impl Call {
             calls.push((start, reader.jiter.current_index()));
             next = reader.jiter.array_step()?;
         }
-        self.batch.get_or_insert_default().extend(calls);
+        // The text begins with the line, so that places in the line are places in the text.
+        let value = Span::at(begin, reader.jiter.current_index() - begin);
+        if let Some(earlier) = self.batch.replace(Batch { calls, key, value }) {
+            self.strays.push(Stray { key: earlier.key, value: earlier.value, reason: Reason::ColumnCollision });
+        }
         Ok(())
     }
 }
@@ -497,7 +546,7 @@ mod tests {
         let line = br#"{"batch":[{"a":1}, {"b":[2]}],"context":{"x":1}}"#;
         let mut call = Call::default();
         call.read(line).unwrap();
-        let calls: Vec<&[u8]> = call.batch.as_ref().unwrap().iter().map(|&(start, end)| &line[start..end]).collect();
+        let calls: Vec<&[u8]> = call.take_batch().unwrap().iter().map(|&(start, end)| &line[start..end]).collect();
         assert_eq!(calls, [&br#"{"a":1}"#[..], br#"{"b":[2]}"#]);
         assert_eq!(call.members.len(), 1);
     }

@@ -2,7 +2,7 @@
 
 use crate::event::{Call, Container, Token};
 use crate::plan::Fold;
-use crate::route::find;
+use crate::route;
 use crate::table::CoreColumn;
 use crate::types::Type;
 
@@ -19,13 +19,17 @@ pub(crate) const COLUMNS: [CoreColumn; 7] = [
 
 /// Longest value of an id, in bytes, as for the ids of the envelope.
 const MAX_ID: usize = 512;
+/// Most ids of one call.
+const MAX_IDS: usize = 1_000;
 
 /// All external ids of a call as (type, value), each once.
-pub(crate) fn of(call: &Call, known: [(&str, Option<&str>); 2]) -> Vec<(String, String)> {
+pub(crate) fn of(call: &Call, outer: Option<&Call>, known: [(&str, Option<&str>); 2]) -> Vec<(String, String)> {
     let mut ids: Vec<(String, String)> = Vec::new();
     let mut add = |kind: &str, value: &str| {
         let value = value.trim();
-        let fits = !value.is_empty() && value.len() <= MAX_ID && !kind.is_empty() && kind.len() <= MAX_ID;
+        // The key is `type:value`, so a type has no colon.
+        let kind_fits = !kind.is_empty() && kind.len() <= MAX_ID && !kind.contains(':');
+        let fits = kind_fits && !value.is_empty() && value.len() <= MAX_ID && ids.len() < MAX_IDS;
         if fits && !ids.iter().any(|(k, v)| k == kind && v == value) {
             ids.push((kind.to_owned(), value.to_owned()));
         }
@@ -33,14 +37,14 @@ pub(crate) fn of(call: &Call, known: [(&str, Option<&str>); 2]) -> Vec<(String, 
     for (kind, value) in known {
         add(kind, value.unwrap_or_default());
     }
-    if call.members.is_empty() {
+    if call.members.is_empty() && outer.is_none() {
         return ids;
     }
-    let text = |container, path: &[&str]| match find(call, container, path) {
-        Some(Token::Text(span)) => Some(span.of(&call.tape.text)),
-        _ => None,
+    let text = |container, path: &[&str]| route::text(call, outer, container, path);
+    let in_context = |path: &[&str]| {
+        let of = |call| route::find(call, Container::Context, path);
+        of(call).or_else(|| outer.and_then(of))
     };
-    let flag = |path: &[&str]| find(call, Container::Context, path) == Some(Token::Bool(true));
     let emails = [
         text(Container::Traits, &["email"]),
         text(Container::Properties, &["email"]),
@@ -55,20 +59,22 @@ pub(crate) fn of(call: &Call, known: [(&str, Option<&str>); 2]) -> Vec<(String, 
         let device = |key| text(Container::Context, &["device", key]);
         add(&format!("{platform}.id"), device("id").unwrap_or_default());
         add(&format!("{platform}.push_token"), device("token").unwrap_or_default());
-        if flag(&["device", "adTrackingEnabled"]) {
+        if in_context(&["device", "adTrackingEnabled"]) == Some(Token::Bool(true)) {
             add(&format!("{platform}.idfa"), device("advertisingId").unwrap_or_default());
         }
     }
     if let Some(client) = text(Container::Context, &["integrations", "Google Analytics", "clientId"]) {
         add("ga_client_id", client);
     }
-    if let Some(Token::Json(list)) = find(call, Container::Context, &["externalIds"]) {
-        let list: Vec<serde_json::Value> = serde_json::from_str(list.of(&call.tape.text)).unwrap_or_default();
-        for entry in list {
-            let part = |key: &str| entry.get(key).and_then(serde_json::Value::as_str).unwrap_or_default();
-            if part("collection") == "users" && part("encoding") == "none" {
-                add(part("type"), part("id"));
+    for call in [Some(call), outer].into_iter().flatten() {
+        if let Some(Token::Json(list)) = route::find(call, Container::Context, &["externalIds"]) {
+            for entry in route::list(list.of(&call.tape.text)) {
+                let part = |key: &str| entry.get(key).and_then(serde_json::Value::as_str).unwrap_or_default();
+                if part("collection") == "users" && part("encoding") == "none" {
+                    add(part("type"), part("id"));
+                }
             }
+            break;
         }
     }
     ids
@@ -87,7 +93,7 @@ mod tests {
             {"id":"g1","type":"crm","collection":"accounts","encoding":"none"},7]}}"#,
         )
         .unwrap();
-        let ids = of(&call, [("user_id", Some("u1")), ("anonymous_id", None)]);
+        let ids = of(&call, None, [("user_id", Some("u1")), ("anonymous_id", None)]);
         let shown: Vec<String> = ids.iter().map(|(kind, value)| format!("{kind}:{value}")).collect();
         assert_eq!(shown, ["user_id:u1", "email:a@b.c", "ios.id:d", "ios.push_token:t", "crm:c1"]);
     }

@@ -59,6 +59,11 @@ impl Names {
         self.places.len()
     }
 
+    /// Text that is remembered.
+    pub(crate) fn key_bytes(&self) -> usize {
+        self.keys.len()
+    }
+
     pub(crate) fn root(section: Section) -> Place {
         Place(match section {
             Section::Context => 0,

@@ -166,12 +166,17 @@ impl Planner<'_> {
         let live = self.live.table(table.name.as_str());
         let live_versions = self.live.table(versions_table(&table.name).as_str());
         let mut used = live.map_or(1, |live| live.columns.len());
+        // Room for Tablecast's own columns that no call has needed yet.
+        let is_live = |column: &ColumnDraft| live.is_some_and(|live| live.columns.contains_key(&column.about.name));
+        let core = table.columns[..table.core_columns].iter().filter(|column| !column.off);
+        let absent_core = core.filter(|column| !is_live(column) && !column.has_values()).count();
         let mut versions_used = live_versions.map_or(1, |live| live.columns.len());
         let (mut columns, mut arrays): (Vec<LoadColumn>, Vec<ArrayRef>) = (Vec::new(), Vec::new());
         let (mut create, mut add, mut add_versions) = (Vec::new(), Vec::new(), Vec::new());
 
         for (index, column) in ordered(table) {
-            if column.off || (rows == 0 && !columns.is_empty()) {
+            let empty = index != 0 && (rows == 0 || column.len() == 0);
+            if column.off || empty {
                 continue;
             }
             let versioned = merge && column.about.fold == Fold::Latest && column.len() > 0;
@@ -198,7 +203,8 @@ impl Planner<'_> {
             }
             let wanted = column.has_values() || there.is_some() || key;
             if wanted && there.is_none() && rows > 0 {
-                if used >= self.draft.dialect.max_columns && column.about.core.is_none() {
+                let reserved = if column.about.core.is_some() { 0 } else { absent_core };
+                if used + reserved >= self.draft.dialect.max_columns && !key {
                     self.discard_all(table, column, Reason::TooManyColumns);
                     continue;
                 }
@@ -398,7 +404,7 @@ impl Planner<'_> {
         best.rows.sort_unstable();
         let winners = || best.rows.iter().map(|&row| (row, best.entries[row as usize] as usize));
         let mut versions = None;
-        if merge && column.about.fold == Fold::Latest {
+        if merge && column.about.fold == Fold::Latest && !best.rows.is_empty() {
             let of = |(_, nth)| table.touches[column.places.get(nth) as usize].version;
             let places = Places::Sparse(best.rows.clone());
             versions = Some(columns::versions(&places, &winners().map(of).collect::<Vec<_>>(), rows));

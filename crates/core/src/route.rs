@@ -1,6 +1,7 @@
 //! Which warehouses an event is for: `integrations.Warehouses`.
 
 use crate::event::{Call, Container, Node, Tape, Token};
+use serde_json::value::RawValue;
 
 /// The members of an object whose nodes are `start..end`, with their index.
 pub(crate) fn members(tape: &Tape, start: usize, end: usize) -> impl Iterator<Item = (usize, &Node)> {
@@ -39,8 +40,26 @@ pub(crate) fn find(call: &Call, container: Container, path: &[&str]) -> Option<T
     found
 }
 
+/// The text at a path; what a batch's envelope says of the context counts where the call itself says nothing.
+pub(crate) fn text<'c>(
+    call: &'c Call,
+    outer: Option<&'c Call>,
+    container: Container,
+    path: &[&str],
+) -> Option<&'c str> {
+    let of = |call: &'c Call| find(call, container, path).map(|token| (call, token));
+    let (call, token) = of(call).or_else(|| outer.filter(|_| container == Container::Context).and_then(of))?;
+    match token {
+        Token::Text(span) => Some(span.of(&call.tape.text)),
+        _ => None,
+    }
+}
+
 /// Whether an event is for the warehouse of that name. `All: false` means other destinations, never warehouses.
-pub(crate) fn is_for(call: &Call, warehouse: Option<&str>) -> bool {
+/// What a batch's envelope says counts for calls that say nothing of warehouses.
+pub(crate) fn is_for(call: &Call, outer: Option<&Call>, warehouse: Option<&str>) -> bool {
+    let says = |call: &&Call| find(call, Container::Integrations, &["Warehouses"]).is_some();
+    let Some(call) = [Some(call), outer].into_iter().flatten().find(says) else { return true };
     let bool_at = |path: &[&str]| match find(call, Container::Integrations, path) {
         Some(Token::Bool(bool)) => Some(bool),
         _ => None,
@@ -50,11 +69,16 @@ pub(crate) fn is_for(call: &Call, warehouse: Option<&str>) -> bool {
     }
     match find(call, Container::Integrations, &["Warehouses", "warehouseIds"]) {
         Some(Token::Json(ids)) => {
-            let ids: Vec<serde_json::Value> = serde_json::from_str(ids.of(&call.tape.text)).unwrap_or_default();
-            warehouse.is_some_and(|name| ids.iter().any(|id| id.as_str() == Some(name)))
+            warehouse.is_some_and(|name| list(ids.of(&call.tape.text)).any(|id| id.as_str() == Some(name)))
         }
         _ => bool_at(&["Warehouses", "all"]) != Some(false),
     }
+}
+
+/// The entries of a JSON array, each read by itself: one that cannot be held does not hide the others.
+pub(crate) fn list(json: &str) -> impl Iterator<Item = serde_json::Value> {
+    let entries: Vec<&RawValue> = serde_json::from_str(json).unwrap_or_default();
+    entries.into_iter().filter_map(|entry| serde_json::from_str(entry.get()).ok())
 }
 
 #[cfg(test)]
@@ -66,7 +90,7 @@ mod tests {
         let is_for = |integrations: &str| {
             let mut call = Call::default();
             call.read(format!(r#"{{"integrations":{integrations}}}"#).as_bytes()).unwrap();
-            super::is_for(&call, Some("wh1"))
+            super::is_for(&call, None, Some("wh1"))
         };
         assert!(is_for("{}"));
         assert!(is_for(r#"{"All":false}"#));

@@ -6,7 +6,7 @@ use crate::cell::Cell;
 use crate::column::VALUE_BYTES;
 use crate::discard::{Discard, Reason};
 use crate::envelope::{self, Envelope, Kind, Rejected};
-use crate::event::{Call, Container, Field, Span, Token};
+use crate::event::{Call, Container, Field, Span};
 use crate::hash::hash64;
 use crate::ident::{Ident, event_table_name};
 use crate::identities;
@@ -97,14 +97,13 @@ impl Draft {
             let (id, at) = (&envelope.id, envelope.received_at);
             return self.keep(Discard::new(id, kind.table(), "", bytes, Reason::TooManyColumns, at));
         }
-        if self.held > MAX_BYTES {
+        if self.held + 3 * call.tape.text.len() > MAX_BYTES {
             return self.keep(Discard::new(&envelope.id, "", "", bytes, Reason::LineTooLong, envelope.received_at));
         }
 
-        self.stamped |= call.field(Field::ReceivedAt).is_none();
-        let wanted = route::is_for(call, self.rules.warehouse.as_deref())
-            && outer.is_none_or(|outer| route::is_for(outer, self.rules.warehouse.as_deref()))
-            && self.computation_is_on(call);
+        self.stamped |= call.field(Field::ReceivedAt).is_none()
+            || envelope.unusable.iter().any(|(field, _)| *field == Field::ReceivedAt);
+        let wanted = route::is_for(call, outer, self.rules.warehouse.as_deref()) && self.computation_is_on(call, outer);
         let id_hash = key_hash(&envelope.id);
         self.digest.call(id_hash, envelope.received_at, wanted);
         let mut targets: [Option<Target>; 2] = [None; 2];
@@ -166,7 +165,7 @@ impl Draft {
         }
 
         if wanted && fresh && self.rules.identities {
-            self.identify(call, &envelope);
+            self.identify(call, outer, &envelope);
         }
         let targets = Targets::of(targets, |_| true);
         if let Some(first) = targets.list().first() {
@@ -182,7 +181,7 @@ impl Draft {
         }
     }
 
-    fn computation_is_on(&self, call: &Call) -> bool {
+    fn computation_is_on(&self, call: &Call, outer: Option<&Call>) -> bool {
         if self.rules.off.computations.is_empty() {
             return true;
         }
@@ -193,10 +192,8 @@ impl Draft {
             (Container::Traits, &["audience_key"]),
             (Container::Traits, &["trait_key"]),
         ];
-        !named.into_iter().any(|(container, path)| match route::find(call, container, path) {
-            Some(Token::Text(key)) => self.rules.off.computations.contains(key.of(&call.tape.text)),
-            _ => false,
-        })
+        let is_off = |key: &str| self.rules.off.computations.contains(key);
+        !named.into_iter().any(|(container, path)| route::text(call, outer, container, path).is_some_and(is_off))
     }
 
     /// A row of an append table; `None` if it is there already or is not wanted.
@@ -270,9 +267,9 @@ impl Draft {
     }
 
     /// The rows of `identities` that a call with two or more external ids touches.
-    fn identify(&mut self, call: &Call, envelope: &Envelope) {
+    fn identify(&mut self, call: &Call, outer: Option<&Call>, envelope: &Envelope) {
         let known = [("user_id", &envelope.user_id), ("anonymous_id", &envelope.anonymous_id)];
-        let ids = identities::of(call, known.map(|(kind, id)| (kind, id.as_deref())));
+        let ids = identities::of(call, outer, known.map(|(kind, id)| (kind, id.as_deref())));
         if ids.len() < 2 {
             return;
         }

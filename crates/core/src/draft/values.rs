@@ -6,14 +6,16 @@ use crate::cell::Cell;
 use crate::column::{COLUMN_BYTES, ColumnDraft, DISCARD_BYTES, VALUE_BYTES};
 use crate::discard::{Discard, Reason};
 use crate::envelope::{Envelope, Kind};
-use crate::event::{Call, Container, Token};
+use crate::event::{Call, Container, Field, Token};
 use crate::hash::hash64;
 use crate::ident::{Ident, Section};
 use crate::names::{Name, Names, Place};
+use crate::origin::Origin;
 use crate::plan::Fold;
-use crate::rules::Rules;
+use crate::rules::{Rules, Timestamps};
 use crate::schema::TableKind;
 use crate::table::TableDraft;
+use crate::time;
 use std::borrow::Cow;
 
 struct Walk<'c> {
@@ -54,6 +56,37 @@ impl Draft {
                 reason,
                 envelope.received_at,
             ));
+        }
+    }
+
+    /// What a batch's envelope has and no call takes from it.
+    pub(super) fn envelope_strays(&mut self, origin: &mut Origin, line: &[u8], outer: &Call) {
+        let text = &outer.tape.text;
+        let mut found: Vec<(String, &[u8], Reason)> = Vec::new();
+        for stray in &outer.strays {
+            found.push((stray.key.of(text).chars().take(300).collect(), stray.value.of(text).as_bytes(), stray.reason));
+        }
+        for field in Field::ALL.into_iter().filter(|field| *field != Field::MessageId) {
+            let Some(Token::Text(span) | Token::Number(span) | Token::Json(span)) = outer.field(field) else {
+                continue;
+            };
+            let usable = field == Field::SentAt && time::parse(span.of(text), Timestamps::Iso8601).is_some();
+            let reason = if field == Field::SentAt { Reason::TimestampNotIso8601 } else { Reason::UnknownField };
+            if !usable {
+                found.push((field.key().to_owned(), span.of(text).as_bytes(), reason));
+            }
+        }
+        // Traits and properties of an envelope belong to no call; the line has them.
+        let bodies =
+            outer.members.iter().filter(|part| matches!(part.container, Container::Traits | Container::Properties));
+        found.extend(bodies.take(1).map(|_| ("traits".to_owned(), line, Reason::UnknownField)));
+        if found.is_empty() {
+            return;
+        }
+        let (event_id, received_at) = (format!("{:032x}", origin.id_for(line)), origin.next_call());
+        for (nth, (column, value, reason)) in found.into_iter().enumerate() {
+            let path = format!("{column}#{nth}");
+            self.keep(Discard::new(&event_id, "", &column, value, reason, received_at).at(path));
         }
     }
 
@@ -181,7 +214,7 @@ impl Draft {
                 reason,
                 envelope.received_at,
             );
-            self.keep(discard.at(self.names.path_text(place)));
+            self.keep(discard.at(format!("{}#{}", self.names.path_text(place), hash64(value.as_bytes()))));
         }
     }
 }
