@@ -2,6 +2,7 @@
 //! needs a warehouse yet; [`Draft::plan`] makes them against a catalog.
 
 mod rows;
+mod targets;
 mod values;
 
 use crate::column::DISCARD_BYTES;
@@ -9,13 +10,11 @@ use crate::dialect::Dialect;
 use crate::discard::{Discard, Reason, hex};
 use crate::event::Call;
 use crate::hash::hash;
-use crate::ident::{Ident, snake_case, versions_table};
+use crate::ident::{Ident, SYSTEM_TABLES, snake_case, versions_table};
 use crate::names::Names;
 use crate::origin::Origin;
-use crate::plan::Plan;
-use crate::planner;
 use crate::rules::{Cut, Rules};
-use crate::schema::{Catalog, TableKind};
+use crate::schema::TableKind;
 use crate::table::TableDraft;
 use rustc_hash::FxHashMap;
 use std::fmt;
@@ -238,7 +237,7 @@ impl Draft {
 
     /// The tables that [`Draft::plan`] must know of: those of the events and Tablecast's own.
     pub fn tables(&self) -> Vec<Ident> {
-        let mut tables: Vec<Ident> = planner::SYSTEM_TABLES.iter().map(|&name| Ident::from(name)).collect();
+        let mut tables: Vec<Ident> = SYSTEM_TABLES.iter().map(|&name| Ident::from(name)).collect();
         for table in self.tables.iter().filter(|table| table.counts.received > 0) {
             tables.push(table.name.clone());
             if table.kind == TableKind::Merge {
@@ -246,11 +245,6 @@ impl Draft {
             }
         }
         tables
-    }
-
-    /// The difference between what the events want and what is there.
-    pub fn plan(&self, live: &Catalog) -> Plan {
-        planner::plan(self, live)
     }
 
     fn note_source(&mut self, origin: &Origin) {

@@ -17,9 +17,6 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use xxhash_rust::xxh3::Xxh3Default;
 
-/// Tablecast's own tables.
-pub(crate) const SYSTEM_TABLES: [&str; 3] = ["_lock", "_commits", discard::TABLE];
-
 const LOCK: [(&str, Type); 3] = [("id", Type::Text), ("schema_version", Type::Int), ("changing", Type::Text)];
 const COMMITS: [(&str, Type); 12] = [
     ("commit_id", Type::Text),
@@ -39,7 +36,14 @@ const COMMITS: [(&str, Type); 12] = [
 const UUID_TS: &str = "uuid_ts";
 const DAY_MICROS: i64 = 86_400_000_000;
 
-pub(crate) fn plan(draft: &Draft, live: &Catalog) -> Plan {
+impl Draft {
+    /// The difference between what the events want and what is there.
+    pub fn plan(&self, live: &Catalog) -> Plan {
+        plan(self, live)
+    }
+}
+
+fn plan(draft: &Draft, live: &Catalog) -> Plan {
     let mut planner = Planner { draft, live, plan: Plan::default(), discards: Vec::new(), best: Best::default() };
     if !draft.is_empty() {
         planner.run();

@@ -1,7 +1,7 @@
 //! The values of a call: each goes to the column that its path names, in all rows of the call.
 
 use super::Draft;
-use super::rows::{Target, Targets};
+use super::targets::{Target, Targets};
 use crate::cell::Cell;
 use crate::column::{COLUMN_BYTES, ColumnDraft, DISCARD_BYTES, VALUE_BYTES};
 use crate::discard::{Discard, Reason};
