@@ -126,7 +126,10 @@ pub(crate) fn read<'c>(
     let sent_at = moment(call, Field::SentAt, &mut unusable)
         .or_else(|| outer.and_then(|outer| moment(outer, Field::SentAt, &mut Vec::new())));
     let given = moment(call, Field::Timestamp, &mut unusable);
-    let (original, timestamp) = match (moment(call, Field::OriginalTimestamp, &mut unusable), given) {
+    // Most senders write the same time twice.
+    let same = given.is_some() && call.text(Field::Timestamp) == call.text(Field::OriginalTimestamp);
+    let original = if same { given } else { moment(call, Field::OriginalTimestamp, &mut unusable) };
+    let (original, timestamp) = match (original, given) {
         (Some(original), Some(timestamp)) => (Some(original), timestamp),
         (Some(original), None) | (None, Some(original)) => (Some(original), corrected(original, sent_at, received_at)),
         (None, None) => (None, received_at),
@@ -155,6 +158,12 @@ fn corrected(original: i64, sent_at: Option<i64>, received_at: i64) -> i64 {
     if (time::MIN..=time::MAX).contains(&corrected) { corrected } else { original }
 }
 
+/// Without the blanks around it; looking at both ends is enough to see that there are none.
+fn trimmed(text: &str) -> &str {
+    let is_plain = |byte: Option<&u8>| byte.is_some_and(u8::is_ascii_graphic);
+    if is_plain(text.as_bytes().first()) && is_plain(text.as_bytes().last()) { text } else { text.trim() }
+}
+
 fn moment(call: &Call, field: Field, unusable: &mut Vec<(Field, Reason)>) -> Option<i64> {
     let token = call.field(field)?;
     if let Token::Text(span) = token
@@ -175,7 +184,7 @@ fn canonical_id<'c>(
     let text = &call.tape.text;
     let id = match call.field(field) {
         None => return Ok(None),
-        Some(Token::Text(span)) => Cow::Borrowed(span.of(text).trim()),
+        Some(Token::Text(span)) => Cow::Borrowed(trimmed(span.of(text))),
         Some(token @ Token::Number(_)) => match Cell::read(token, text, Timestamps::Off, Arrays::Text) {
             Ok(cell) => cell.canonical(text),
             Err(_) => {

@@ -8,7 +8,6 @@ use crate::column::VALUE_BYTES;
 use crate::discard::{Discard, Reason};
 use crate::envelope::{self, Envelope, Kind, Rejected};
 use crate::event::{Call, Container, Field, Span};
-use crate::hash::hash64;
 use crate::ident::{Ident, event_table_name};
 use crate::identities;
 use crate::origin::Origin;
@@ -73,7 +72,7 @@ impl Draft {
         let fresh;
         match kind {
             Kind::Identify => {
-                let table = self.append_table(kind.table());
+                let table = self.kind_table(kind);
                 targets[0] = self.append(table, &envelope, id_hash, wanted, true);
                 fresh = targets[0].is_some() || self.tables[table].off;
                 if let Some(user_id) = &envelope.user_id {
@@ -88,7 +87,7 @@ impl Draft {
             }
             Kind::Track => {
                 let event = call.text(Field::Event).unwrap_or_default();
-                let tracks = self.append_table(kind.table());
+                let tracks = self.kind_table(kind);
                 let own = self.event_table(event);
                 targets[0] = self.append(tracks, &envelope, id_hash, wanted, false);
                 targets[1] = self.append(own, &envelope, id_hash, wanted, true);
@@ -103,7 +102,7 @@ impl Draft {
                 }
             }
             Kind::Group => {
-                let table = self.append_table(kind.table());
+                let table = self.kind_table(kind);
                 targets[0] = self.append(table, &envelope, id_hash, wanted, true);
                 self.put_text(targets[0], 0, envelope.group_id.as_deref());
                 fresh = targets[0].is_some() || self.tables[table].off;
@@ -113,14 +112,14 @@ impl Draft {
                 }
             }
             Kind::Page | Kind::Screen => {
-                let table = self.append_table(kind.table());
+                let table = self.kind_table(kind);
                 targets[0] = self.append(table, &envelope, id_hash, wanted, true);
                 fresh = targets[0].is_some();
                 self.put_text(targets[0], 0, call.text(Field::Name));
                 self.put_text(targets[0], 1, call.text(Field::Category));
             }
             Kind::Alias => {
-                let table = self.append_table(kind.table());
+                let table = self.kind_table(kind);
                 targets[0] = self.append(table, &envelope, id_hash, wanted, true);
                 fresh = targets[0].is_some();
                 self.put_text(targets[0], 0, envelope.previous_id.as_deref());
@@ -215,7 +214,7 @@ impl Draft {
         draft.touch_ids.push_str(&envelope.id);
         let event_id = Span::since(start, &draft.touch_ids);
         let at = u32::try_from(draft.touches.len()).unwrap_or(u32::MAX);
-        let version = version(envelope.timestamp.min(envelope.received_at), &envelope.id);
+        let version = version(envelope.timestamp.min(envelope.received_at), key_hash(&envelope.id));
         draft.touches.push(Touch { row, version, event_id, received_at: envelope.received_at });
         draft.columns[1].push(at, Cell::Time(envelope.received_at));
         self.held += 4 * VALUE_BYTES + size_of::<Touch>() + 2 * envelope.id.len();
@@ -253,6 +252,16 @@ impl Draft {
             draft.columns[6].push(at, Cell::Time(envelope.timestamp));
             self.held += 6 * VALUE_BYTES + key.len();
         }
+    }
+
+    /// The append table of a kind of calls.
+    fn kind_table(&mut self, kind: Kind) -> usize {
+        if let Some(table) = self.kind_tables[kind as usize] {
+            return table;
+        }
+        let table = self.append_table(kind.table());
+        self.kind_tables[kind as usize] = Some(table);
+        table
     }
 
     fn append_table(&mut self, name: &str) -> usize {
@@ -304,8 +313,8 @@ impl Draft {
 }
 
 /// The version of a value: its time in µs since year 1, then the event's id to break ties.
-fn version(micros: i64, event_id: &str) -> i128 {
+fn version(micros: i64, id_hash: u64) -> i128 {
     const SHIFT: i128 = 100_000_000_000;
     let since_year_one = i128::from(micros.clamp(time::MIN, time::MAX)) - i128::from(time::MIN);
-    since_year_one * SHIFT + i128::from(hash64(event_id.as_bytes())) % SHIFT
+    since_year_one * SHIFT + i128::from(id_hash) % SHIFT
 }
