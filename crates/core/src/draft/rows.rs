@@ -42,25 +42,16 @@ impl Draft {
         let stamped = origin.next_call();
         let (kind, envelope) = match envelope::read(call, outer, origin, bytes, stamped) {
             Ok(read) => read,
-            Err(rejected) => {
-                if !rejected.table.is_empty() {
-                    let table = self.append_table(rejected.table);
-                    self.tables[table].counts.received += 1;
-                    self.tables[table].counts.discarded += 1;
-                }
-                let Rejected { event_id, table, reason, received_at } = rejected;
-                return self.keep(Discard::new(&event_id, table, "", bytes, reason, received_at));
-            }
+            Err(rejected) => return self.reject(bytes, rejected),
         };
-        if call.tape.nodes.len() > MAX_VALUES {
-            let table = self.append_table(kind.table());
-            self.tables[table].counts.received += 1;
-            self.tables[table].counts.discarded += 1;
-            let (id, at) = (&envelope.id, envelope.received_at);
-            return self.keep(Discard::new(id, kind.table(), "", bytes, Reason::TooManyColumns, at));
-        }
-        if self.held + 3 * call.tape.text.len() > MAX_BYTES {
-            return self.keep(Discard::new(&envelope.id, "", "", bytes, Reason::LineTooLong, envelope.received_at));
+        let too_large = if call.tape.nodes.len() > MAX_VALUES {
+            Some(Reason::TooManyColumns)
+        } else {
+            (self.held + 3 * call.tape.text.len() > MAX_BYTES).then_some(Reason::LineTooLong)
+        };
+        if let Some(reason) = too_large {
+            let (event_id, received_at) = (envelope.id.into_owned(), envelope.received_at);
+            return self.reject(bytes, Rejected { event_id, table: kind.table(), reason, received_at });
         }
 
         self.stamped |= call.field(Field::ReceivedAt).is_none()
@@ -141,6 +132,17 @@ impl Draft {
                 table.widest = table.widest.max(call.tape.text.len() + outer.map_or(0, |outer| outer.tape.text.len()));
             }
         }
+    }
+
+    /// Keeps a call that becomes no row, counted in the table of its kind.
+    fn reject(&mut self, bytes: &[u8], rejected: Rejected) {
+        let Rejected { event_id, table, reason, received_at } = rejected;
+        if !table.is_empty() {
+            let table = self.append_table(table);
+            self.tables[table].counts.received += 1;
+            self.tables[table].counts.discarded += 1;
+        }
+        self.keep(Discard::new(&event_id, table, "", bytes, reason, received_at));
     }
 
     fn computation_is_on(&self, call: &Call, outer: Option<&Call>) -> bool {

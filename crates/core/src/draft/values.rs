@@ -134,7 +134,10 @@ impl Draft {
                 Ok(cell) => self.put(walk, place, cell),
                 Err(_) => {
                     let Token::Number(number) = node.token else { continue };
-                    self.discard_value(walk, place, number.of(&tape.text), Reason::NumberOverflow);
+                    let name = self.names.name(place);
+                    for target in walk.targets.list() {
+                        self.lose(walk, *target, name, place, number.of(&tape.text), Reason::NumberOverflow);
+                    }
                 }
             }
         }
@@ -182,40 +185,17 @@ impl Draft {
         let lost = loser.canonical(column.values.text()).into_owned();
         column.push_from(target.at, cell, &walk.call.tape.text);
         if loser != Cell::Null && lost != cell.canonical(&walk.call.tape.text) {
-            self.collision(walk, target, name, place, &lost);
+            self.lose(walk, target, name, place, &lost, Reason::ColumnCollision);
         }
     }
 
-    fn collision(&mut self, walk: &Walk, target: Target, name: Name, place: Place, value: &str) {
+    /// Keeps a value that its column does not take; the path tells several values of one column apart.
+    fn lose(&mut self, walk: &Walk, target: Target, name: Name, place: Place, value: &str, reason: Reason) {
         let path = format!("{}#{}", self.names.path_text(place), hash64(value.as_bytes()));
-        let (table, column) = (&self.tables[target.table].name, self.names.ident(name));
-        let envelope = walk.envelope;
-        let discard = Discard::new(
-            &envelope.id,
-            table.as_str(),
-            column.as_str(),
-            value.as_bytes(),
-            Reason::ColumnCollision,
-            envelope.received_at,
-        );
+        let (table, column) = (self.tables[target.table].name.as_str(), self.names.ident(name).as_str());
+        let Envelope { id, received_at, .. } = walk.envelope;
+        let discard = Discard::new(id, table, column, value.as_bytes(), reason, *received_at);
         self.keep(discard.at(path));
-    }
-
-    fn discard_value(&mut self, walk: &Walk, place: Place, value: &str, reason: Reason) {
-        let name = self.names.name(place);
-        for target in walk.targets.list() {
-            let (table, column) = (&self.tables[target.table].name, self.names.ident(name));
-            let envelope = walk.envelope;
-            let discard = Discard::new(
-                &envelope.id,
-                table.as_str(),
-                column.as_str(),
-                value.as_bytes(),
-                reason,
-                envelope.received_at,
-            );
-            self.keep(discard.at(format!("{}#{}", self.names.path_text(place), hash64(value.as_bytes()))));
-        }
     }
 }
 
