@@ -7,7 +7,7 @@ use serde::Deserialize;
 use std::collections::BTreeSet;
 use tablecast_core::ident::{self, CORE_COLUMNS, STANDARD_TABLES, Section};
 use tablecast_core::memory::DIALECT;
-use tablecast_core::{Catalog, Change, Draft, Ident, LiveType, Origin, Plan, Rules, Secret, TableKind, Uri};
+use tablecast_core::{Catalog, Change, Draft, Ident, LiveType, Origin, Plan, Rules, Secret, TableKind, Type, Uri};
 
 /// Lines of events: planned without a panic, into a plan that adds up and is the same when made again.
 pub fn event(bytes: &[u8]) {
@@ -56,6 +56,11 @@ pub fn adds_up(plan: &Plan, live: &Catalog) {
                 let live = catalog.column(table.as_str(), column.as_str()).and_then(LiveType::known);
                 assert_eq!(live, Some(*from), "{table}.{column}");
                 assert_ne!(from, to, "{table}.{column}");
+            }
+            Change::Grow { table, column, bytes } => {
+                let live = catalog.column(table.as_str(), column.as_str()).and_then(LiveType::known);
+                assert!(matches!(live, Some(Type::Text | Type::Json)), "{table}.{column}");
+                assert!(catalog.tables[table].text_bytes.get(column).is_none_or(|room| room < bytes));
             }
         }
         catalog.advance(std::slice::from_ref(change));

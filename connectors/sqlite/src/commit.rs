@@ -179,7 +179,7 @@ fn append(session: &Session, load: &Load, stamp: &str, counts: &mut Counts) -> R
 
 /// Stages the rows and merges them; how many keys of the load the table has then.
 fn merge(session: &Session, load: &Load, stamp: &str) -> Result<u64> {
-    let groups = shared::groups(load, DIALECT.merge_group);
+    let groups = shared::groups(load, &DIALECT);
     let stages: Vec<String> = (0..groups.len()).map(sql::stage_name).collect();
     for (group, stage) in groups.iter().zip(&stages) {
         stage_rows(session, load, stage, &shared::stage_columns(load, group))?;

@@ -26,6 +26,9 @@ pub static DIALECT: Dialect = Dialect {
     max_text_bytes: 400_000_000,
     max_row_bytes: 900_000_000,
     max_sql_bytes: 1_000_000,
+    max_statements: usize::MAX,
+    max_script_bytes: usize::MAX,
+    text_sizes: &[],
 };
 
 /// Keywords that SQLite does not take as a bare table or column name.

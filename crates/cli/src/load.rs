@@ -232,6 +232,7 @@ fn changes(report: &Report, done: &str) -> String {
             }
             Change::AddColumn { column, ty, .. } => lines[at].2.push(format!("{column} {ty}")),
             Change::Widen { column, from, to, .. } => lines[at].2.push(format!("{column} {from} → {to}")),
+            Change::Grow { column, bytes, .. } => lines[at].2.push(format!("{column} up to {bytes} bytes")),
         }
     }
     if lines.is_empty() && own == 0 {

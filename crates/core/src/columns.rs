@@ -7,7 +7,7 @@ use arrow_array::builder::{
     BooleanBuilder, Decimal128Builder, Float64Builder, Int64Builder, StringBuilder, TimestampMicrosecondBuilder,
 };
 use arrow_array::types::{ArrowPrimitiveType, Decimal128Type, Float64Type, Int64Type, TimestampMicrosecondType};
-use arrow_array::{ArrayRef, BooleanArray, PrimitiveArray, StringArray};
+use arrow_array::{ArrayRef, BooleanArray, PrimitiveArray, RecordBatch, StringArray};
 use arrow_buffer::{BooleanBufferBuilder, Buffer, NullBuffer, OffsetBuffer, ScalarBuffer};
 use arrow_schema::{DataType, Field, Schema, SchemaRef, TimeUnit};
 use std::sync::Arc;
@@ -26,13 +26,21 @@ pub fn data_type(ty: Type) -> DataType {
 }
 
 /// Names the columns of a batch by ordinal: `c0`, `c1` …
-pub(crate) fn schema_of(arrays: &[ArrayRef]) -> SchemaRef {
+fn schema_of(arrays: &[ArrayRef]) -> SchemaRef {
     let fields: Vec<Field> = arrays
         .iter()
         .enumerate()
         .map(|(at, array)| Field::new(format!("c{at}"), array.data_type().clone(), true))
         .collect();
     Arc::new(Schema::new(fields))
+}
+
+/// A batch of columns that are all as long.
+pub(crate) fn batch_of(arrays: Vec<ArrayRef>) -> RecordBatch {
+    let schema = schema_of(&arrays);
+    let empty = || RecordBatch::new_empty(Arc::new(Schema::empty()));
+    // The schema is made of the arrays.
+    RecordBatch::try_new(schema, arrays).unwrap_or_else(|_| empty())
 }
 
 /// Builds one column in its type.

@@ -21,7 +21,7 @@ pub struct Dialect {
     pub max_columns: usize,
     /// Loads that one commit can hold.
     pub tables_per_commit: usize,
-    /// Columns of a merge load that go through one staging table; wider ones go in groups.
+    /// Columns of a merge load that go through one staging table; wider loads go in groups.
     pub merge_group: usize,
     /// Longest text value, in bytes.
     pub max_text_bytes: usize,
@@ -29,6 +29,12 @@ pub struct Dialect {
     pub max_row_bytes: usize,
     /// Longest SQL statement, in bytes.
     pub max_sql_bytes: usize,
+    /// Statements that the loads of one commit may take, its own few not counted.
+    pub max_statements: usize,
+    /// All SQL of one commit, in bytes, where it is sent as one text.
+    pub max_script_bytes: usize,
+    /// The sizes that text columns come in, in bytes, ascending; empty where text has no declared size.
+    pub text_sizes: &'static [usize],
 }
 
 impl Dialect {

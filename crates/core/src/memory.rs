@@ -42,6 +42,9 @@ pub static DIALECT: Dialect = Dialect {
     max_text_bytes: 65_535,
     max_row_bytes: 4 << 20,
     max_sql_bytes: 1 << 20,
+    max_statements: usize::MAX,
+    max_script_bytes: usize::MAX,
+    text_sizes: &[],
 };
 
 /// One schema, held in memory. Clones are further handles onto the same schema.
@@ -110,6 +113,7 @@ impl Warehouse for Memory {
         let state = self.state();
         let shape = |stored: &Stored| Table {
             columns: stored.columns.iter().map(|(name, ty)| (Ident::from(&**name), LiveType::Known(*ty))).collect(),
+            ..Table::default()
         };
         let there = tables.iter().filter_map(|table| Some((table.clone(), shape(state.tables.get(table.as_str())?))));
         Ok(Catalog { version: state.version().unwrap_or(0), tables: there.collect() })
@@ -179,6 +183,8 @@ impl State {
                 Ok(())
             }
             Change::Widen { table, column, to, .. } => self.widen(table, column, *to),
+            // Text has no declared size here.
+            Change::Grow { .. } => Ok(()),
         }
     }
 

@@ -2,20 +2,20 @@
 
 use crate::cell::{Cell, Fit, Value};
 use crate::column::{ColumnDraft, Places};
-use crate::columns::{self, Builder, schema_of};
+use crate::columns::{self, Builder, batch_of};
 use crate::discard::{self, Discard, Reason};
 use crate::draft::Draft;
+use crate::grow;
 use crate::ident::{Ident, append_twin, versions_table};
-use crate::plan::{Commit, CommitId, Counts, Fold, Load, LoadColumn, Plan};
+use crate::pack;
+use crate::plan::{Fold, Load, LoadColumn, Plan};
 use crate::rules::OnTypeConflict;
 use crate::schema::{Catalog, Change, LiveType, TableKind};
 use crate::table::TableDraft;
 use crate::types::Type;
-use arrow_array::{ArrayRef, RecordBatch};
+use arrow_array::ArrayRef;
 use rustc_hash::FxHashSet;
 use std::collections::BTreeMap;
-use std::sync::Arc;
-use xxhash_rust::xxh3::Xxh3Default;
 
 const LOCK: [(&str, Type); 3] = [("id", Type::Text), ("schema_version", Type::Int), ("changing", Type::Text)];
 const COMMITS: [(&str, Type); 12] = [
@@ -120,47 +120,15 @@ impl Planner<'_> {
             loads.push((load, std::mem::take(&mut self.discards)));
         }
 
-        // Discards that the draft made itself go with the table that they name, the others with the first.
-        let mut strays: Vec<Discard> = self.draft.discards.clone();
-        let raised = self.plan.changes.iter().filter(|change| self.live.is_raised_by(change)).count();
-        let version = self.live.version + i64::try_from(raised).unwrap_or(i64::MAX);
-        let most = self.draft.dialect.tables_per_commit.saturating_sub(1).max(2);
-        let mut first = true;
-        let mut loads = loads.into_iter().peekable();
-        while first || loads.peek().is_some() {
-            let (mut part, mut discards) = (Vec::new(), Vec::new());
-            for (load, own) in loads.by_ref().take(most) {
-                part.push(load);
-                discards.extend(own);
-            }
-            let last = loads.peek().is_none();
-            let (now, later): (Vec<_>, Vec<_>) = strays
-                .into_iter()
-                .partition(|stray| last || part.iter().any(|load| load.table == *stray.table.as_str()));
-            strays = later;
-            discards.extend(now);
-            self.commit(part, discards, version);
-            first = false;
-        }
+        self.plan.commits = pack::commits(self.draft, loads, self.live.version + self.raised());
+        let grown = grow::changes(self.draft.dialect, self.live, &self.plan.commits);
+        self.plan.changes.extend(grown);
     }
 
-    fn commit(&mut self, mut loads: Vec<Load>, discards: Vec<Discard>, schema_version: i64) {
-        let mut hasher = Xxh3Default::new();
-        hasher.update(self.draft.rules.schema().as_str().as_bytes());
-        hasher.update(&self.draft.digest.digest128().to_le_bytes());
-        for load in &loads {
-            hash_shape(&mut hasher, load);
-        }
-        for discard in &discards {
-            hasher.update(discard.id().as_bytes());
-        }
-        let id = CommitId(hasher.digest128());
-        if !discards.is_empty() {
-            loads.push(discards_load(id, discards));
-        }
-        if !loads.is_empty() {
-            self.plan.commits.push(Commit { id, schema_version, source: self.draft.sources.join(", "), loads });
-        }
+    /// How often the plan's changes raise the schema's version.
+    fn raised(&self) -> i64 {
+        let raised = self.plan.changes.iter().filter(|change| self.live.is_raised_by(change)).count();
+        i64::try_from(raised).unwrap_or(i64::MAX)
     }
 
     fn table(&mut self, table: &TableDraft) -> Load {
@@ -503,72 +471,4 @@ fn ordered(table: &TableDraft) -> Vec<(usize, &ColumnDraft)> {
     let mut columns: Vec<_> = table.columns.iter().enumerate().collect();
     columns[table.core_columns..].sort_by(|a, b| a.1.about.name.cmp(&b.1.about.name));
     columns
-}
-
-fn batch_of(arrays: Vec<ArrayRef>) -> RecordBatch {
-    let schema = schema_of(&arrays);
-    let empty = || RecordBatch::new_empty(Arc::new(arrow_schema::Schema::empty()));
-    // The arrays are all as long as the table has rows, and the schema is made of them.
-    RecordBatch::try_new(schema, arrays).unwrap_or_else(|_| empty())
-}
-
-/// The rows of a load follow from the events, which are in the draft's digest, and from its columns.
-fn hash_shape(hasher: &mut Xxh3Default, load: &Load) {
-    hasher.update(&[0]);
-    hasher.update(load.table.as_str().as_bytes());
-    hasher.update(&(load.rows() as u64).to_le_bytes());
-    for column in &load.columns {
-        hasher.update(column.name.as_str().as_bytes());
-        hasher.update(&[0, column.ty as u8, u8::from(column.values.is_some())]);
-    }
-}
-
-fn discards_load(id: CommitId, discards: Vec<Discard>) -> Load {
-    let mut counts = Counts { received: discards.len() as u64, ..Counts::default() };
-    let mut builders: Vec<Builder> = discard::COLUMNS.iter().map(|&(_, ty)| Builder::new(ty, discards.len())).collect();
-    let mut seen = FxHashSet::default();
-    let commit = id.to_string();
-    for discard in discards {
-        let key = discard.id();
-        if !seen.insert(key.clone()) {
-            counts.duplicates += 1;
-            continue;
-        }
-        let bytes = i64::try_from(discard.bytes).unwrap_or(i64::MAX);
-        let row = [
-            Value::Text(key.into()),
-            Value::Text(commit.as_str().into()),
-            Value::Text(discard.table.into()),
-            Value::Text(discard.event_id.into()),
-            Value::Text(discard.column.into()),
-            Value::Text(discard.value.into()),
-            Value::Int(bytes),
-            Value::Text(discard.sha256.into()),
-            Value::Text(discard.reason.code().into()),
-            Value::Time(discard.received_at),
-        ];
-        for (builder, value) in builders.iter_mut().zip(row) {
-            builder.push(value);
-        }
-    }
-    let columns = discard::COLUMNS
-        .iter()
-        .enumerate()
-        .map(|(at, &(name, ty))| LoadColumn {
-            name: name.into(),
-            ty,
-            fold: Fold::Once,
-            values: Some(at),
-            versions: None,
-        })
-        .collect();
-    let arrays = builders.into_iter().map(Builder::finish).collect();
-    Load {
-        table: discard::TABLE.into(),
-        kind: TableKind::Append,
-        columns,
-        batch: batch_of(arrays),
-        counts,
-        window: None,
-    }
 }

@@ -42,6 +42,8 @@ impl LiveType {
 pub struct Table {
     /// Its columns by name.
     pub columns: BTreeMap<Ident, LiveType>,
+    /// How many bytes a text column holds, where text has a declared size.
+    pub text_bytes: BTreeMap<Ident, usize>,
 }
 
 /// The shape of the tables that are there, and the version that the guard checks.
@@ -68,7 +70,7 @@ impl Catalog {
     /// Whether a change raises the version: see [`Change`].
     pub fn is_raised_by(&self, change: &Change) -> bool {
         match change {
-            Change::CreateTable { .. } => false,
+            Change::CreateTable { .. } | Change::Grow { .. } => false,
             Change::AddColumn { table, column, .. } => {
                 self.column(versions_table(table).as_str(), column.as_str()).is_some()
                     && self.column(table.as_str(), column.as_str()).is_none()
@@ -95,6 +97,11 @@ impl Catalog {
                 Change::Widen { table, column, to, .. } => {
                     let entry = self.tables.entry(table.clone()).or_default();
                     entry.columns.insert(column.clone(), LiveType::Known(*to));
+                }
+                Change::Grow { table, column, bytes } => {
+                    let entry = self.tables.entry(table.clone()).or_default();
+                    let room = entry.text_bytes.entry(column.clone()).or_default();
+                    *room = (*room).max(*bytes);
                 }
             }
         }
@@ -134,13 +141,26 @@ pub enum Change {
         /// What it becomes.
         to: Type,
     },
+    /// Makes a text column hold longer values, where text has a declared size. For a column that is not there yet
+    /// it follows the change that makes it.
+    Grow {
+        /// The table.
+        table: Ident,
+        /// The column.
+        column: Ident,
+        /// One of [`text_sizes`](crate::Dialect::text_sizes), in bytes.
+        bytes: usize,
+    },
 }
 
 impl Change {
     /// The table that it changes.
     pub fn table(&self) -> &Ident {
         match self {
-            Change::CreateTable { table, .. } | Change::AddColumn { table, .. } | Change::Widen { table, .. } => table,
+            Change::CreateTable { table, .. }
+            | Change::AddColumn { table, .. }
+            | Change::Widen { table, .. }
+            | Change::Grow { table, .. } => table,
         }
     }
 }
@@ -157,6 +177,7 @@ impl fmt::Display for Change {
             }
             Change::AddColumn { table, column, ty } => write!(f, "add column {table}.{column} {ty}"),
             Change::Widen { table, column, from, to } => write!(f, "widen column {table}.{column} from {from} to {to}"),
+            Change::Grow { table, column, bytes } => write!(f, "grow column {table}.{column} to {bytes} bytes"),
         }
     }
 }

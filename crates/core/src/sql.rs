@@ -11,6 +11,13 @@ use crate::plan::{Fold, Load};
 use crate::types::Type;
 use std::fmt::Write;
 
+mod literal;
+mod stage;
+
+pub use literal::{Value, literal};
+pub use stage::{StageColumn, groups, script_bytes, stage_columns, statements};
+use stage::{live_version, value, version};
+
 /// The ledger: one row per table of a commit.
 pub const COMMITS: &str = "_commits";
 /// The guard: one row.
@@ -35,58 +42,9 @@ pub const LEDGER: [&str; 12] = [
     "version",
 ];
 
-/// A column of a staging table: named by ordinal, since a long name plus a suffix would be cut.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct StageColumn {
-    /// `k` for the key, `c0, c1, …` for values, `v0, v1, …` for versions; bare.
-    pub name: String,
-    /// Its type.
-    pub ty: Type,
-    /// The column of the batch that goes in.
-    pub source: usize,
-}
-
-/// The columns of a load, key excluded, in groups that fit one staging table each; indices into `load.columns`.
-///
-/// What is written once only comes first, because the first group also inserts the missing keys.
-/// There is always one group, if only an empty one.
-pub fn groups(load: &Load, width: usize) -> Vec<Vec<usize>> {
-    let mut order: Vec<usize> = (1..load.columns.len()).collect();
-    order.sort_by_key(|&at| load.columns[at].fold != Fold::Once);
-    if order.is_empty() {
-        return vec![order];
-    }
-    order.chunks(width.max(1)).map(<[usize]>::to_vec).collect()
-}
-
-/// The columns of the staging table for one group: the key, then values and versions.
-pub fn stage_columns(load: &Load, group: &[usize]) -> Vec<StageColumn> {
-    let key = load.columns.first().and_then(|column| Some((column.ty, column.values?)));
-    let key = key.map(|(ty, source)| StageColumn { name: "k".into(), ty, source });
-    let others = group.iter().flat_map(|&at| {
-        let column = &load.columns[at];
-        let values = column.values.map(|source| StageColumn { name: value(at), ty: column.ty, source });
-        let versions = column.versions.map(|source| StageColumn { name: version(at), ty: Type::Version, source });
-        values.into_iter().chain(versions)
-    });
-    key.into_iter().chain(others).collect()
-}
-
 /// Whether the table has a column for the time of the commit: all but `_discards`.
 pub fn is_stamped(load: &Load) -> bool {
     load.table != *discard::TABLE
-}
-
-fn value(at: usize) -> String {
-    format!("c{}", at.saturating_sub(1))
-}
-
-fn version(at: usize) -> String {
-    format!("v{}", at.saturating_sub(1))
-}
-
-fn live_version(at: usize) -> String {
-    format!("w{}", at.saturating_sub(1))
 }
 
 /// Writes SQL for one schema of one kind of warehouse.
@@ -144,11 +102,43 @@ impl Sql<'_> {
         format!("SELECT COUNT(DISTINCT {}) FROM {stage} AS _s INNER JOIN {table} ON {on}", self.staged("k"))
     }
 
-    /// Inserts the staged rows of an append table whose keys it does not have. `stamp` is the time of the
-    /// commit as an expression; none for a table without [`STAMP`].
-    pub fn append(&self, load: &Load, stage: &str, stamp: Option<&str>, within: Option<(&str, &str)>) -> String {
-        let every: Vec<usize> = (1..load.columns.len()).collect();
-        self.insert_missing(load, &every, stage, stamp, within)
+    /// Inserts the staged rows of an append table whose keys it does not have. One staging table per group of
+    /// [`groups`], in that order. `stamp` is the time of the commit as an expression; none for a table
+    /// without [`STAMP`].
+    ///
+    /// A table whose names do not fit one statement gets its later columns by updates of the rows that bear the
+    /// stamp, so no two commits to a schema may have the same one.
+    pub fn append(
+        &self,
+        load: &Load,
+        groups: &[Vec<usize>],
+        stages: &[String],
+        stamp: Option<&str>,
+        within: Option<(&str, &str)>,
+    ) -> Vec<String> {
+        let mut parts = groups.iter().zip(stages);
+        let first = parts.next().map(|(group, stage)| self.insert_missing(load, group, stage, stamp, within));
+        let others = parts.filter_map(|(group, stage)| self.update_inserted(load, group, stage, stamp?, within));
+        first.into_iter().chain(others).collect()
+    }
+
+    fn update_inserted(
+        &self,
+        load: &Load,
+        group: &[usize],
+        stage: &str,
+        stamp: &str,
+        within: Option<(&str, &str)>,
+    ) -> Option<String> {
+        let table = load.table.as_str();
+        let columns = group.iter().filter(|&&at| load.columns[at].values.is_some());
+        let sets: Vec<String> = columns
+            .map(|&at| format!("{} = {}", self.quote(load.columns[at].name.as_str()), self.staged(&value(at))))
+            .collect();
+        let (target, on) = (self.table(table), self.on_key(table, within));
+        let stamped = format!("{}.{} = {stamp}", self.quote(table), self.quote(STAMP));
+        (!sets.is_empty())
+            .then(|| format!("UPDATE {target} SET {} FROM {stage} AS _s WHERE {on} AND {stamped}", sets.join(", ")))
     }
 
     /// Merges staged rows. One staging table per group of [`groups`], in that order.
@@ -349,232 +339,5 @@ impl Sql<'_> {
     }
 }
 
-/// A value on its way into SQL text.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub enum Value<'a> {
-    /// NULL
-    Null,
-    /// TRUE or FALSE
-    Boolean(bool),
-    /// A whole number, of up to 38 digits.
-    Number(i128),
-    /// What is not finite becomes NULL.
-    Float(f64),
-    /// Microseconds since 1970 in UTC, years 1 to 9999.
-    Timestamp(i64),
-    /// NUL is dropped: no warehouse holds it.
-    Text(&'a str),
-}
-
-/// Renders a value as SQL that means the same in every warehouse, whatever the text holds.
-///
-/// Quotes, backslashes and control characters never stand in a string: warehouses differ in how they
-/// escape them, so each is a `CHR(n)` between strings.
-///
-/// ```
-/// use tablecast_core::sql::{Value, literal};
-/// assert_eq!(literal(Value::Text("it's")), "('it' || CHR(39) || 's')");
-/// assert_eq!(literal(Value::Number(-5)), "(-5)");
-/// ```
-pub fn literal(value: Value<'_>) -> String {
-    match value {
-        Value::Null => "NULL".into(),
-        Value::Boolean(true) => "TRUE".into(),
-        Value::Boolean(false) => "FALSE".into(),
-        Value::Number(number) => signed(number.to_string()),
-        Value::Float(number) if number.is_finite() => signed(zmij::Buffer::new().format_finite(number).to_owned()),
-        Value::Float(_) => "NULL".into(),
-        Value::Timestamp(micros) => {
-            let text = crate::time::format(micros);
-            format!("TIMESTAMP '{}'", text.trim_end_matches('Z').replace('T', " "))
-        }
-        Value::Text(text) => text_literal(text),
-    }
-}
-
-/// A bare minus behind another one would start a comment.
-fn signed(number: String) -> String {
-    if number.starts_with('-') { format!("({number})") } else { number }
-}
-
-fn text_literal(text: &str) -> String {
-    let special = |c: char| c.is_ascii_control() || c == '\'' || c == '\\';
-    let mut parts = Vec::new();
-    let mut rest = text;
-    while let Some(first) = rest.chars().next() {
-        if special(first) {
-            if first != '\0' {
-                parts.push(format!("CHR({})", u32::from(first)));
-            }
-            rest = &rest[first.len_utf8()..];
-        } else {
-            let end = rest.find(special).unwrap_or(rest.len());
-            parts.push(format!("'{}'", &rest[..end]));
-            rest = &rest[end..];
-        }
-    }
-    match parts.len() {
-        0 => "''".into(),
-        1 => parts.remove(0),
-        _ => format!("({})", parts.join(" || ")),
-    }
-}
-
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::memory::DIALECT;
-    use crate::plan::{Counts, LoadColumn};
-    use crate::schema::TableKind;
-    use arrow_array::RecordBatch;
-    use arrow_schema::Schema;
-    use std::sync::Arc;
-
-    const SQL: Sql<'static> = Sql { dialect: &DIALECT, schema: Some("p") };
-
-    fn column(name: &str, fold: Fold, values: Option<usize>, versions: Option<usize>) -> LoadColumn {
-        LoadColumn { name: name.into(), ty: Type::Text, fold, values, versions }
-    }
-
-    fn load(table: &str, kind: TableKind, columns: Vec<LoadColumn>) -> Load {
-        let batch = RecordBatch::new_empty(Arc::new(Schema::empty()));
-        Load { table: table.into(), kind, columns, batch, counts: Counts::default(), window: None }
-    }
-
-    fn users() -> Load {
-        load(
-            "users",
-            TableKind::Merge,
-            vec![
-                column("id", Fold::Once, Some(0), None),
-                column("a", Fold::Latest, Some(1), Some(2)),
-                column("gone", Fold::Latest, None, Some(3)),
-                column("seen", Fold::Max, Some(4), None),
-                column("user_id", Fold::Once, Some(5), None),
-            ],
-        )
-    }
-
-    #[test]
-    fn merge_is_four_statements_that_name_only_what_is_loaded() {
-        let load = users();
-        let groups = groups(&load, 400);
-        assert_eq!(groups, [vec![4, 1, 2, 3]], "what is written once comes first");
-        let columns: Vec<(String, usize)> =
-            stage_columns(&load, &groups[0]).into_iter().map(|column| (column.name, column.source)).collect();
-        let expected = [("k", 0), ("c3", 5), ("c0", 1), ("v0", 2), ("v1", 3), ("c2", 4)];
-        assert_eq!(columns, expected.map(|(name, source)| (name.to_owned(), source)));
-        let statements = SQL.merge(&load, &groups, &["stage".into()], Some("?1"));
-        assert_eq!(
-            statements,
-            [
-                r#"UPDATE "p"."users" SET "a" = CASE WHEN _s."v0" IS NULL THEN "users"."a" WHEN _s."w0" IS NULL OR _s."v0" > _s."w0" THEN _s."c0" ELSE "users"."a" END, "seen" = CASE WHEN _s."c2" > "users"."seen" OR "users"."seen" IS NULL THEN _s."c2" ELSE "users"."seen" END, "uuid_ts" = ?1 FROM (SELECT _t.*, "_users_versions"."a" AS "w0" FROM stage AS _t LEFT JOIN "p"."_users_versions" ON "_users_versions"."id" = _t."k") AS _s WHERE "users"."id" = _s."k""#,
-                r#"INSERT INTO "p"."users" ("id", "user_id", "a", "seen", "uuid_ts") SELECT _s."k", _s."c3", _s."c0", _s."c2", ?1 FROM stage AS _s LEFT JOIN "p"."users" ON "users"."id" = _s."k" WHERE "users"."id" IS NULL"#,
-                r#"UPDATE "p"."_users_versions" SET "a" = CASE WHEN _s."v0" IS NULL THEN "_users_versions"."a" WHEN "_users_versions"."a" IS NULL OR _s."v0" > "_users_versions"."a" THEN _s."v0" ELSE "_users_versions"."a" END, "gone" = CASE WHEN _s."v1" IS NULL THEN "_users_versions"."gone" WHEN "_users_versions"."gone" IS NULL OR _s."v1" > "_users_versions"."gone" THEN _s."v1" ELSE "_users_versions"."gone" END FROM stage AS _s WHERE "_users_versions"."id" = _s."k""#,
-                r#"INSERT INTO "p"."_users_versions" ("id", "a", "gone") SELECT _s."k", _s."v0", _s."v1" FROM stage AS _s LEFT JOIN "p"."_users_versions" ON "_users_versions"."id" = _s."k" WHERE "_users_versions"."id" IS NULL"#,
-            ]
-        );
-    }
-
-    #[test]
-    fn groups_insert_missing_keys_once_and_write_versions_last() {
-        let load = users();
-        let groups = groups(&load, 2);
-        assert_eq!(groups, [vec![4, 1], vec![2, 3]]);
-        let statements = SQL.merge(&load, &groups, &["s0".into(), "s1".into()], Some("?1"));
-        let heads: Vec<String> =
-            statements.iter().map(|text| text.split_whitespace().take(3).collect::<Vec<_>>().join(" ")).collect();
-        assert_eq!(
-            heads,
-            [
-                r#"UPDATE "p"."users" SET"#,
-                r#"INSERT INTO "p"."users""#,
-                r#"UPDATE "p"."users" SET"#,
-                r#"UPDATE "p"."_users_versions" SET"#,
-                r#"INSERT INTO "p"."_users_versions""#,
-                r#"UPDATE "p"."_users_versions" SET"#,
-            ]
-        );
-        assert!(!statements[2].contains("uuid_ts") && statements[2].contains("FROM s1 AS _s WHERE"));
-        let only_key = load_of_key();
-        assert_eq!(super::groups(&only_key, 2), [Vec::<usize>::new()]);
-        assert_eq!(SQL.merge(&only_key, &[vec![]], &["s0".into()], None).len(), 2, "two inserts");
-    }
-
-    fn load_of_key() -> Load {
-        load("users", TableKind::Merge, vec![column("id", Fold::Once, Some(0), None)])
-    }
-
-    #[test]
-    fn append_counts_and_inserts_by_the_same_rule() {
-        let load = load(
-            "e",
-            TableKind::Append,
-            vec![column("id", Fold::Once, Some(0), None), column("n", Fold::Once, Some(1), None)],
-        );
-        let within = Some(("$1", "$2"));
-        let on = r#""p"."e" ON "e"."id" = _s."k" AND "e"."received_at" >= $1 AND "e"."received_at" <= $2"#;
-        assert_eq!(
-            SQL.count_present(&load, "stage", within),
-            format!(r#"SELECT COUNT(DISTINCT _s."k") FROM stage AS _s INNER JOIN {on}"#)
-        );
-        assert_eq!(
-            SQL.append(&load, "stage", Some("$3"), within),
-            format!(
-                r#"INSERT INTO "p"."e" ("id", "n", "uuid_ts") SELECT _s."k", _s."c0", $3 FROM stage AS _s LEFT JOIN {on} WHERE "e"."id" IS NULL"#
-            )
-        );
-        assert!(is_stamped(&load) && !is_stamped(&super::tests::load("_discards", TableKind::Append, Vec::new())));
-    }
-
-    #[test]
-    fn tables_and_columns_are_quoted() {
-        let columns = [("id".into(), Type::Text), ("a\"b".into(), Type::Int)];
-        assert_eq!(
-            SQL.create_table("t", &columns, Some("PRIMARY KEY (\"id\")")),
-            r#"CREATE TABLE IF NOT EXISTS "p"."t" ("id" text, "a""b" int, PRIMARY KEY ("id"))"#
-        );
-        assert_eq!(SQL.add_column("t", "c", Type::Float), r#"ALTER TABLE "p"."t" ADD COLUMN "c" float"#);
-        assert_eq!(
-            SQL.guard("?1"),
-            r#"UPDATE "p"."_lock" SET "schema_version" = "schema_version" WHERE "schema_version" = ?1"#
-        );
-        assert_eq!(SQL.ledger_insert(&std::array::from_fn(|nth| format!("${nth}"))).matches('$').count(), 12);
-    }
-
-    #[test]
-    fn literals_hold_no_quote_and_no_escape() {
-        for (value, text) in [
-            (Value::Null, "NULL"),
-            (Value::Boolean(true), "TRUE"),
-            (Value::Number(i128::from(i64::MIN)), "(-9223372036854775808)"),
-            (Value::Float(450.75), "450.75"),
-            (Value::Float(f64::NAN), "NULL"),
-            (Value::Timestamp(0), "TIMESTAMP '1970-01-01 00:00:00.000000'"),
-            (Value::Text(""), "''"),
-            (Value::Text("plain é"), "'plain é'"),
-            (Value::Text("\0"), "''"),
-            (Value::Text("'"), "CHR(39)"),
-            (Value::Text("a\\'b"), "('a' || CHR(92) || CHR(39) || 'b')"),
-            (Value::Text("a\n"), "('a' || CHR(10))"),
-        ] {
-            assert_eq!(literal(value), text);
-        }
-    }
-
-    proptest::proptest! {
-        #[test]
-        fn text_cannot_leave_its_literal(text in ".*") {
-            let rendered = literal(Value::Text(&text));
-            // Between the quotes there is nothing that any warehouse reads as the end or as an escape.
-            for (nth, part) in rendered.split('\'').enumerate() {
-                if nth % 2 == 0 {
-                    proptest::prop_assert!(part.chars().all(|c| "() |CHR0123456789".contains(c)), "{rendered}");
-                } else {
-                    proptest::prop_assert!(!part.contains(|c: char| c == '\\' || c.is_ascii_control()), "{rendered}");
-                }
-            }
-            proptest::prop_assert_eq!(rendered.matches('\'').count() % 2, 0);
-        }
-    }
-}
+mod tests;

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use tablecast_core::dialect::double_quoted;
 use tablecast_core::memory::DIALECT as MODEL;
 use tablecast_core::rules::{OnTypeConflict, Selection};
-use tablecast_core::{Catalog, Change, Commit, Cut, Dialect, Draft, Load, Origin, Plan, Rules, Type};
+use tablecast_core::{Catalog, Change, Commit, Cut, Dialect, Draft, Load, Origin, Plan, Rules, Type, sql};
 
 /// A warehouse with hardly any room.
 static SMALL: Dialect = Dialect {
@@ -23,6 +23,9 @@ static SMALL: Dialect = Dialect {
     max_text_bytes: 10,
     max_row_bytes: 200,
     max_sql_bytes: 1_000,
+    max_statements: usize::MAX,
+    max_script_bytes: usize::MAX,
+    text_sizes: &[],
 };
 
 fn identify(id: usize, traits: &str) -> String {
@@ -131,6 +134,58 @@ fn commits_hold_no_more_tables_than_fit_and_identifies_goes_with_users() {
         .sum();
     assert_eq!(total, 2 + 5 + 5);
     assert_eq!(discards(&plan).len(), 5);
+}
+
+#[test]
+fn commits_take_no_more_statements_than_fit() {
+    // Each event's table takes one, `users` four; one is left for `_discards`.
+    static SHORT: Dialect = Dialect {
+        max_statements: 6,
+        tables_per_commit: 100,
+        merge_group: 400,
+        max_columns: 100,
+        max_text_bytes: 100,
+        max_sql_bytes: 100_000,
+        ..SMALL
+    };
+    let mut lines = vec![identify(1, "{}")];
+    for event in ["A", "B", "C", "D", "E", "F", "G"] {
+        lines.push(format!(r#"{{"type":"track","event":"{event}","messageId":"{event}","userId":"u1","receivedAt":"2026-01-01","properties":{{"n":1}}}}"#));
+    }
+    let plan = plan_of(&Rules::default(), &SHORT, &lines, &Catalog::default());
+    let taken = |commit: &Commit| -> usize { commit.loads.iter().map(|load| sql::statements(load, &SHORT)).sum() };
+    let tables: Vec<usize> = plan.commits.iter().map(|commit| commit.loads.len()).collect();
+    assert_eq!(plan.commits.iter().map(taken).collect::<Vec<_>>(), [5, 5, 3]);
+    assert_eq!(tables, [2, 5, 3]);
+
+    // What does not fit alone is loaded all the same: it is for the connector to say so.
+    static NONE: Dialect = Dialect { max_statements: 1, max_script_bytes: 1, ..SHORT };
+    let plan = plan_of(&Rules::default(), &NONE, &lines, &Catalog::default());
+    assert_eq!(plan.commits.len(), 9, "identifies and users together, the others alone");
+}
+
+#[test]
+fn texts_grow_their_columns_in_steps() {
+    static SIZED: Dialect =
+        Dialect { text_sizes: &[30, 40, 100], max_text_bytes: 100, max_row_bytes: 10_000, max_columns: 100, ..SMALL };
+    let grown = |plan: &Plan| -> Vec<String> {
+        let grows = plan.changes.iter().filter(|change| matches!(change, Change::Grow { .. }));
+        grows.map(ToString::to_string).collect()
+    };
+    let long = |length: usize| [identify(1, &format!(r#"{{"bio":"{}"}}"#, "x".repeat(length)))];
+    let mut live = Catalog::default();
+    let first = plan_of(&Rules::default(), &SIZED, &long(35), &live);
+    assert_eq!(grown(&first), ["grow column identifies.bio to 40 bytes", "grow column users.bio to 40 bytes"]);
+    live.advance(&first.changes);
+    assert!(plan_of(&Rules::default(), &SIZED, &long(40), &live).changes.is_empty());
+    let second = plan_of(&Rules::default(), &SIZED, &long(41), &live);
+    assert_eq!(grown(&second), ["grow column identifies.bio to 100 bytes", "grow column users.bio to 100 bytes"]);
+    live.advance(&second.changes);
+    let third = plan_of(&Rules::default(), &SIZED, &long(101), &live);
+    assert!(discards(&third).contains_key("users.bio value_too_long"));
+    let of_discards = ["_discards.id to 40", "_discards.sha256 to 100"];
+    assert!(of_discards.iter().all(|what| grown(&third).iter().any(|grow| grow.contains(what))), "{:?}", grown(&third));
+    assert!(grown(&plan_of(&Rules::default(), &SMALL, &long(9), &Catalog::default())).is_empty());
 }
 
 #[test]

@@ -111,6 +111,11 @@ fn changes<S: Serializer>(changes: &[Change], serializer: S) -> Result<S::Ok, S:
             from: tablecast_core::Type,
             to: tablecast_core::Type,
         },
+        GrowColumn {
+            table: &'a str,
+            column: &'a str,
+            bytes: usize,
+        },
     }
     let mut list = serializer.serialize_seq(Some(changes.len()))?;
     for change in changes {
@@ -130,6 +135,9 @@ fn changes<S: Serializer>(changes: &[Change], serializer: S) -> Result<S::Ok, S:
             }
             Change::Widen { table, column, from, to } => {
                 View::WidenColumn { table: table.as_str(), column: column.as_str(), from: *from, to: *to }
+            }
+            Change::Grow { table, column, bytes } => {
+                View::GrowColumn { table: table.as_str(), column: column.as_str(), bytes: *bytes }
             }
         })?;
     }

@@ -44,6 +44,9 @@ pub static DIALECT: Dialect = Dialect {
     max_text_bytes: 100_000,
     max_row_bytes: 1 << 20,
     max_sql_bytes: 1 << 20,
+    max_statements: usize::MAX,
+    max_script_bytes: usize::MAX,
+    text_sizes: &[],
 };
 
 /// A shelf has no options; one that is given is an error.

@@ -35,7 +35,7 @@ impl State {
             if let Some(stored) = self.tables.get(name.as_str()) {
                 let columns =
                     stored.columns.iter().map(|(column, ty)| (Ident::from(column.as_str()), LiveType::Known(*ty)));
-                catalog.tables.insert(name.clone(), Table { columns: columns.collect() });
+                catalog.tables.insert(name.clone(), Table { columns: columns.collect(), ..Table::default() });
             }
         }
         catalog
@@ -71,6 +71,8 @@ impl State {
                 self.table(table.as_str())?.columns.entry(column.to_string()).or_insert(*ty);
             }
             Change::Widen { table, column, to, .. } => self.widen(table, column, *to)?,
+            // Text has no declared size here.
+            Change::Grow { .. } => {}
         }
         Ok(())
     }

@@ -3,8 +3,8 @@
 use crate::support::*;
 use tablecast_core::schema::TableKind;
 use tablecast_core::sql::{Sql, groups, stage_columns};
-use tablecast_core::{Commit, ErrorKind, Fold, Type, Warehouse};
-use tablecast_sqlite::Sqlite;
+use tablecast_core::{Commit, Dialect, ErrorKind, Fold, Type, Warehouse};
+use tablecast_sqlite::{DIALECT, Sqlite};
 
 fn user_a(sqlite: &Sqlite, id: u128, mark: Mark) {
     now(sqlite.commit(&commit(id, vec![users(&["u"], &[("a", &[mark])])]))).unwrap();
@@ -127,7 +127,7 @@ fn a_thousand_columns_go_in_groups() {
             names.iter().zip(&marks).map(|(name, marks)| (*name, marks.as_slice())).collect();
         users(keys, &traits)
     };
-    assert!(tablecast_core::sql::groups(&wide(&["u"], 1), sqlite.dialect().merge_group).len() > 1);
+    assert!(tablecast_core::sql::groups(&wide(&["u"], 1), sqlite.dialect()).len() > 1);
     now(sqlite.commit(&commit(
         1,
         vec![users(&["u"], &[("trait_0", &[Some((9, Some(-1)))]), ("trait_999", &[Some((9, Some(-1)))])])],
@@ -149,10 +149,11 @@ fn a_thousand_columns_go_in_groups() {
 
 #[test]
 fn cost_follows_the_batch_and_not_the_table() {
+    static ONE: Dialect = Dialect { merge_group: 1, ..DIALECT };
     let (sqlite, _directory) = ready(users_with(&["a", "b"]));
     let load = users(&["u"], &[("a", &[Some((5, Some(1)))]), ("b", &[Some((5, Some(1)))])]);
     let sql = Sql { dialect: sqlite.dialect(), schema: None };
-    let (groups, stages) = (groups(&load, 1), ["temp.s0".to_owned(), "temp.s1".to_owned(), "temp.s2".to_owned()]);
+    let (groups, stages) = (groups(&load, &ONE), ["temp.s0".to_owned(), "temp.s1".to_owned(), "temp.s2".to_owned()]);
     let database = by_hand(&sqlite);
     for (group, stage) in groups.iter().zip(&stages) {
         database.execute_batch(&sql.create_stage("CREATE TABLE", stage, &stage_columns(&load, group))).unwrap();
