@@ -24,6 +24,7 @@ mod planner;
 mod route;
 pub mod rules;
 pub mod schema;
+mod split;
 pub mod sql;
 mod table;
 #[cfg(feature = "testing")]

@@ -5,9 +5,11 @@ use crate::columns::{Builder, batch_of};
 use crate::dialect::Dialect;
 use crate::discard::{self, Discard};
 use crate::draft::Draft;
+use crate::ident::Ident;
 use crate::plan::{Commit, CommitId, Counts, Fold, Load, LoadColumn};
 use crate::schema::TableKind;
-use crate::sql;
+use crate::{split, sql};
+use arrow_array::cast::AsArray;
 use rustc_hash::FxHashSet;
 use xxhash_rust::xxh3::Xxh3Default;
 
@@ -17,11 +19,16 @@ pub(crate) fn commits(draft: &Draft, loads: Vec<(Load, Vec<Discard>)>, schema_ve
     // Discards that the draft made itself go with the table that they name, the others with the last.
     let mut strays: Vec<Discard> = draft.discards.clone();
     let mut commits = Vec::new();
-    let mut loads = loads.into_iter().peekable();
+    let split = |(load, discards): (Load, _)| {
+        let (fits, mut discards) = (split::fits(&load, draft.dialect), Some(discards));
+        split::split(load, draft.dialect).into_iter().map(move |load| (load, fits, discards.take().unwrap_or_default()))
+    };
+    let mut loads = loads.into_iter().flat_map(split).peekable();
     loop {
         let (mut part, mut discards) = (Vec::new(), Vec::new());
-        let mut used = Used::default();
-        while let Some((load, own)) = loads.next_if(|(load, _)| used.has_room_for(load, draft.dialect)) {
+        let (mut used, mut whole) = (Used::default(), true);
+        while let Some((load, fits, own)) = loads.next_if(|(load, ..)| used.has_room_for(load, draft.dialect)) {
+            whole &= fits;
             part.push(load);
             discards.extend(own);
         }
@@ -30,19 +37,28 @@ pub(crate) fn commits(draft: &Draft, loads: Vec<(Load, Vec<Discard>)>, schema_ve
             strays.into_iter().partition(|stray| last || part.iter().any(|load| load.table == *stray.table.as_str()));
         strays = later;
         discards.extend(now);
-        commits.extend(commit(draft, part, discards, schema_version));
+        commits.extend(commit(draft, part, whole, discards, schema_version));
         if last {
             return commits;
         }
     }
 }
 
-fn commit(draft: &Draft, mut loads: Vec<Load>, discards: Vec<Discard>, schema_version: i64) -> Option<Commit> {
+fn commit(
+    draft: &Draft,
+    mut loads: Vec<Load>,
+    whole: bool,
+    discards: Vec<Discard>,
+    schema_version: i64,
+) -> Option<Commit> {
     let mut hasher = Xxh3Default::new();
     hasher.update(draft.rules.schema().as_str().as_bytes());
     hasher.update(&draft.digest.digest128().to_le_bytes());
     for load in &loads {
         hash_shape(&mut hasher, load);
+        if !whole {
+            hash_keys(&mut hasher, load);
+        }
     }
     for discard in &discards {
         hasher.update(discard.id().as_bytes());
@@ -57,26 +73,25 @@ fn commit(draft: &Draft, mut loads: Vec<Load>, discards: Vec<Discard>, schema_ve
 /// What the loads of a commit take of what a commit can hold. `_discards` has its place beside them.
 #[derive(Default)]
 struct Used {
-    tables: usize,
+    tables: Vec<Ident>,
     statements: usize,
     bytes: usize,
-    identifies: bool,
 }
 
 impl Used {
-    /// Takes the room that a load needs, if it is there. The first load always goes in, and `users` with `identifies`.
+    /// Takes the room that a load needs, if it is there. The first one always goes in, a table only once.
     fn has_room_for(&mut self, load: &Load, dialect: &Dialect) -> bool {
         let statements = self.statements + sql::statements(load, dialect);
         let bytes = self.bytes + sql::script_bytes(load, dialect);
-        let fits = self.tables < dialect.tables_per_commit.saturating_sub(1).max(2)
+        let fits = self.tables.len() < dialect.tables_per_commit.saturating_sub(1).max(2)
             && statements < dialect.max_statements
-            && bytes < dialect.max_script_bytes;
-        let together = self.tables == 1 && self.identifies && load.table == *"users";
-        if self.tables > 0 && !fits && !together {
+            && bytes < dialect.max_script_bytes
+            && !self.tables.contains(&load.table);
+        if !self.tables.is_empty() && !fits {
             return false;
         }
-        self.identifies |= load.table == *"identifies";
-        (self.tables, self.statements, self.bytes) = (self.tables + 1, statements, bytes);
+        self.tables.push(load.table.clone());
+        (self.statements, self.bytes) = (statements, bytes);
         true
     }
 }
@@ -89,6 +104,13 @@ fn hash_shape(hasher: &mut Xxh3Default, load: &Load) {
     for column in &load.columns {
         hasher.update(column.name.as_str().as_bytes());
         hasher.update(&[0, column.ty as u8, u8::from(column.values.is_some())]);
+    }
+}
+
+/// Which rows a part of a load has, its shape does not say.
+fn hash_keys(hasher: &mut Xxh3Default, load: &Load) {
+    if let Some(keys) = load.batch.columns().first().and_then(|keys| keys.as_string_opt::<i32>()) {
+        keys.iter().flatten().for_each(|key| hasher.update(key.as_bytes()));
     }
 }
 

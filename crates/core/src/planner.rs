@@ -11,6 +11,7 @@ use crate::pack;
 use crate::plan::{Fold, Load, LoadColumn, Plan};
 use crate::rules::OnTypeConflict;
 use crate::schema::{Catalog, Change, LiveType, TableKind};
+use crate::sql;
 use crate::table::TableDraft;
 use crate::types::Type;
 use arrow_array::ArrayRef;
@@ -400,11 +401,16 @@ impl Planner<'_> {
         twin.is_some_and(|twin| twin.columns.iter().any(|same| same.about.name == column.about.name && !same.off))
     }
 
-    /// The largest values of rows that are too long, as (row or touch, column).
+    /// The largest values of rows that are too long, as (row or touch, column): whose values take too many bytes, or
+    /// whose columns' names alone take more SQL than a commit can have.
     fn too_long(&self, table: &TableDraft) -> FxHashSet<(u32, usize)> {
         let mut dropped = FxHashSet::default();
-        let most = self.draft.dialect.max_row_bytes;
-        if table.widest <= most / 2 {
+        let dialect = self.draft.dialect;
+        let (most, room) = (dialect.max_row_bytes, sql::insert_room(dialect));
+        let named = |column: usize| sql::insert_bytes(&table.columns[column].about.name, dialect);
+        // A merge can be cut between columns, an appended row cannot.
+        let crowded = table.kind == TableKind::Append && (0..table.columns.len()).map(named).sum::<usize>() > room;
+        if table.widest <= most / 2 && !crowded {
             return dropped;
         }
         let mut rows: BTreeMap<u32, Vec<(usize, usize)>> = BTreeMap::new();
@@ -415,13 +421,15 @@ impl Planner<'_> {
         }
         for (at, mut values) in rows {
             let mut total: usize = values.iter().map(|(size, _)| size).sum();
+            let mut names: usize = if crowded { values.iter().map(|&(_, column)| named(column)).sum() } else { 0 };
             values.retain(|&(_, column)| column >= table.core_columns);
             values.sort_unstable_by_key(|&(size, column)| (std::cmp::Reverse(size), column));
             for (size, column) in values {
-                if total <= most {
+                if total <= most && names <= room {
                     break;
                 }
                 total -= size;
+                names = names.saturating_sub(named(column));
                 dropped.insert((at, column));
             }
         }

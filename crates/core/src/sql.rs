@@ -16,6 +16,7 @@ mod stage;
 
 pub use literal::{Value, literal};
 pub use stage::{StageColumn, groups, script_bytes, stage_columns, statements};
+pub(crate) use stage::{insert_bytes, insert_room};
 use stage::{live_version, value, version};
 
 /// The ledger: one row per table of a commit.

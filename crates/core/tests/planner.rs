@@ -157,11 +157,73 @@ fn commits_take_no_more_statements_than_fit() {
     let tables: Vec<usize> = plan.commits.iter().map(|commit| commit.loads.len()).collect();
     assert_eq!(plan.commits.iter().map(taken).collect::<Vec<_>>(), [5, 5, 3]);
     assert_eq!(tables, [2, 5, 3]);
+}
 
-    // What does not fit alone is loaded all the same: it is for the connector to say so.
-    static NONE: Dialect = Dialect { max_statements: 1, max_script_bytes: 1, ..SHORT };
-    let plan = plan_of(&Rules::default(), &NONE, &lines, &Catalog::default());
-    assert_eq!(plan.commits.len(), 9, "identifies and users together, the others alone");
+#[test]
+fn names_too_long_for_one_commit_are_cut_by_columns_and_rows() {
+    static WIDE: Dialect = Dialect {
+        max_columns: 1_000,
+        max_identifier: 300,
+        max_text_bytes: 1_000,
+        max_row_bytes: 1_000_000,
+        max_sql_bytes: 100_000,
+        max_script_bytes: 100_000,
+        merge_group: 400,
+        tables_per_commit: 100,
+        ..SMALL
+    };
+    let name = |at: usize| format!("{}{at:03}", "n".repeat(200));
+    // Ten calls with thirty traits of their own each, three hundred in all.
+    let call = |id: usize, traits: std::ops::Range<usize>| {
+        let traits: Vec<String> = traits.map(|at| format!(r#""{}":{at}"#, name(at))).collect();
+        identify(id, &format!("{{{}}}", traits.join(",")))
+    };
+    let mut lines: Vec<String> = (0..10).map(|id| call(id, id * 30..id * 30 + 30)).collect();
+    lines.push(call(10, 0..290));
+    let plan = plan_of(&Rules::default(), &WIDE, &lines, &Catalog::default());
+    let of = |table: &'static str| {
+        plan.commits.iter().flat_map(|commit| &commit.loads).filter(move |load| load.table == *table)
+    };
+    for load in plan.commits.iter().flat_map(|commit| &commit.loads) {
+        assert!(sql::script_bytes(load, &WIDE) < WIDE.max_script_bytes, "{}", load.table);
+        assert!(load.rows() > 0 && load.counts.received >= load.rows() as u64);
+    }
+    for commit in &plan.commits {
+        let tables: std::collections::BTreeSet<_> = commit.loads.iter().map(|load| &load.table).collect();
+        assert_eq!(tables.len(), commit.loads.len(), "a table stands in a commit once");
+        assert!(commit.loads.iter().map(|load| sql::script_bytes(load, &WIDE)).sum::<usize>() < WIDE.max_script_bytes);
+    }
+    let mut ids: Vec<_> = plan.commits.iter().map(|commit| commit.id).collect();
+    ids.sort_unstable();
+    ids.dedup();
+    assert_eq!(ids.len(), plan.commits.len());
+    let rows: Vec<&str> = of("identifies").flat_map(|load| texts(load, "id")).collect();
+    assert_eq!(rows, (0..=10).map(|id| format!("m{id}")).collect::<Vec<_>>(), "each row once");
+    assert!(of("users").count() > 1);
+    // Every value is in a load, or in `_discards` because its row alone names too many columns.
+    let cells = |load: &Load| -> usize {
+        let user = |column: &&tablecast_core::LoadColumn| column.name.as_str().starts_with("nnn");
+        let arrays = load.columns.iter().filter(user).filter_map(|column| column.values);
+        arrays.map(|at| load.batch.column(at).len() - load.batch.column(at).null_count()).sum()
+    };
+    let lost: usize = discards(&plan).values().sum();
+    assert_eq!(of("identifies").map(cells).sum::<usize>() + lost, 300 + 290);
+    assert_eq!(of("users").map(cells).sum::<usize>(), 300);
+    assert!(lost == 0, "{:?}", discards(&plan));
+
+    static TIGHT: Dialect = Dialect { max_script_bytes: 40_000, max_sql_bytes: 40_000, ..WIDE };
+    let plan = plan_of(&Rules::default(), &TIGHT, &lines, &Catalog::default());
+    let found = discards(&plan);
+    assert!(!found.is_empty() && found.keys().all(|what| what.ends_with("row_too_long")), "{found:?}");
+    assert!(found.keys().all(|what| what.starts_with("identifies.")), "a merge loses nothing: {found:?}");
+    let parts: Vec<&Load> =
+        plan.commits.iter().flat_map(|commit| &commit.loads).filter(|load| load.table == *"identifies").collect();
+    let rows: Vec<&str> = parts.iter().flat_map(|load| texts(load, "id")).collect();
+    assert_eq!(rows, (0..=10).map(|id| format!("m{id}")).collect::<Vec<_>>(), "each row once");
+    assert!(parts.len() > 1);
+    for load in plan.commits.iter().flat_map(|commit| &commit.loads) {
+        assert!(sql::script_bytes(load, &TIGHT) < TIGHT.max_script_bytes, "{}", load.table);
+    }
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! How a load is staged: which columns go through which staging table, and how much SQL they take.
 
 use crate::dialect::Dialect;
-use crate::ident::versions_table;
+use crate::ident::{Ident, versions_table};
 use crate::plan::{Fold, Load};
 use crate::schema::TableKind;
 use crate::types::Type;
@@ -51,11 +51,27 @@ pub fn groups(load: &Load, dialect: &Dialect) -> Vec<Vec<usize>> {
 
 /// The most bytes that one statement spends on a column: in a merge, the update of its versions.
 fn longest_bytes(load: &Load, at: usize, dialect: &Dialect) -> usize {
-    let name = (dialect.quote)(load.columns[at].name.as_str()).len();
+    let name = &load.columns[at].name;
     if load.kind != TableKind::Merge {
-        return name + INSERT_BYTES;
+        return insert_bytes(name, dialect);
     }
-    5 * name + 4 * (dialect.quote)(versions_table(&load.table).as_str()).len() + MERGE_BYTES
+    5 * (dialect.quote)(name.as_str()).len()
+        + 4 * (dialect.quote)(versions_table(&load.table).as_str()).len()
+        + MERGE_BYTES
+}
+
+/// What an insert spends on a column.
+pub(crate) fn insert_bytes(column: &Ident, dialect: &Dialect) -> usize {
+    (dialect.quote)(column.as_str()).len() + INSERT_BYTES
+}
+
+/// What the columns of one appended row may take of a commit's SQL.
+pub(crate) fn insert_room(dialect: &Dialect) -> usize {
+    if dialect.max_script_bytes == usize::MAX {
+        return usize::MAX;
+    }
+    let statements = dialect.max_script_bytes / dialect.max_sql_bytes.max(1) + 2;
+    dialect.max_script_bytes.saturating_sub(statements.saturating_mul(FRAME_BYTES))
 }
 
 /// The columns of the staging table for one group: the key, then values and versions.
