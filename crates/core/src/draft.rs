@@ -11,7 +11,7 @@ use crate::discard::{Discard, Reason, hex};
 use crate::event::Call;
 use crate::hash::hash;
 use crate::ident::{Ident, SYSTEM_TABLES, snake_case, versions_table};
-use crate::names::Names;
+use crate::names::{Name, Names};
 use crate::origin::Origin;
 use crate::rules::{Cut, Rules};
 use crate::schema::TableKind;
@@ -97,6 +97,8 @@ pub struct Draft {
     kind_tables: [Option<usize>; 6],
     event_table_of: FxHashMap<String, usize>,
     computation_columns: Vec<String>,
+    /// Columns that got a value of a batch's envelope, for the call at hand.
+    shared: Vec<(usize, Name)>,
     own: Option<Origin>,
     call: Call,
     inner: Call,
@@ -123,6 +125,7 @@ impl Draft {
             kind_tables: [None; 6],
             event_table_of: FxHashMap::default(),
             computation_columns: rules.off.computations.iter().map(|key| snake_case(key)).collect(),
+            shared: Vec::new(),
             own: None,
             call: Call::default(),
             inner: Call::default(),

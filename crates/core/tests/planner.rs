@@ -369,6 +369,20 @@ fn cuts_are_by_events_and_by_bytes() {
 }
 
 #[test]
+fn two_keys_of_a_shared_context_that_meet_are_both_kept() {
+    let line = r#"{"context":{"aB":"first","a_b":"second","c":"shared","C":null},"batch":[
+        {"type":"identify","receivedAt":"2026-01-01","userId":"u1","messageId":"m1"},
+        {"type":"identify","receivedAt":"2026-01-01","userId":"u1","messageId":"m2","context":{"aB":"own"}}]}"#
+        .replace('\n', "");
+    let plan = plan_of(&Rules::default(), &MODEL, &[line], &Catalog::default());
+    assert_eq!(texts(load(&plan, "identifies"), "context_a_b"), ["second", "own"]);
+    assert_eq!(texts(load(&plan, "identifies"), "context_c"), ["shared", "shared"]);
+    let found = load(&plan, "_discards");
+    assert_eq!((texts(found, "value"), texts(found, "event_id")), (vec!["first"], vec!["m1"]));
+    assert_eq!(texts(found, "reason"), ["column_collision"]);
+}
+
+#[test]
 fn a_batch_body_gives_its_context_to_calls_that_have_none() {
     let line = r#"{"sentAt":"2026-01-01T00:00:05Z","context":{"ip":"1.1.1.1","os":{"name":"x"}},"integrations":{"Warehouses":{"all":true}},"batch":[
         {"type":"identify","messageId":"a","userId":"u1","originalTimestamp":"2026-01-01T00:00:00Z","receivedAt":"2026-01-01T00:00:06Z"},

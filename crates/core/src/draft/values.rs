@@ -101,6 +101,7 @@ impl Draft {
         };
         let other = if own == Container::Properties { Container::Traits } else { Container::Properties };
         let (context, others) = (targets.filter(|target| target.context), targets.filter(|target| target.body));
+        self.shared.clear();
         let mut walk_all = |container: Container, section: Section, targets: Targets| {
             for part in call.members.iter().filter(|part| part.container == container) {
                 let walk = Walk { call, envelope, targets, weak };
@@ -156,6 +157,9 @@ impl Draft {
                 self.held += if column.beyond { DISCARD_BYTES } else { 0 };
                 table.filtered_values += u64::from(column.off);
                 table.add_column(name, column);
+                if walk.weak {
+                    self.shared.push((target.table, name));
+                }
                 self.held += COLUMN_BYTES + VALUE_BYTES + cell.bytes();
                 continue;
             };
@@ -164,12 +168,16 @@ impl Draft {
                 continue;
             }
             if column.last() == Some(target.at) {
-                if !walk.weak {
+                // What a call has of its own is not met by what it shares.
+                if !walk.weak || self.shared.contains(&(target.table, name)) {
                     self.meet(walk, *target, name, place, cell);
                 }
                 continue;
             }
             column.push_from(target.at, cell, source);
+            if walk.weak {
+                self.shared.push((target.table, name));
+            }
             self.held += VALUE_BYTES + cell.bytes() + if column.beyond { DISCARD_BYTES } else { 0 };
         }
     }
