@@ -1,5 +1,7 @@
 //! The behaviour suite and the laws on the embedded warehouse, each test in a folder of its own.
 
+mod support;
+
 use async_trait::async_trait;
 use std::sync::Arc;
 use tablecast_core::{Ident, Result};
@@ -26,3 +28,9 @@ impl Harness for Folder {
 
 tablecast_testkit::suite_tests!(Folder::new());
 tablecast_testkit::law_tests!(Folder::new());
+
+#[test]
+fn the_model_makes_the_same_of_the_data_files() {
+    tablecast_testkit::block_on(support::same_cells_as_sqlite(&tablecast_testkit::Model::new()))
+        .expect("the same cells");
+}
