@@ -158,6 +158,8 @@ fn append(session: &Session, load: &Load, stamp: &str, counts: &mut Counts) -> R
     let cells = read(load, &columns)?;
     let mut insert = session.prepare(&sql::insert(load))?;
     let mut exists = session.prepare(&sql::exists(&load.table))?;
+    let fill = sql::fill(load).filter(|_| load.fill);
+    let mut fill = fill.map(|text| session.prepare(&text)).transpose()?;
     if shared::is_stamped(load) {
         insert.raw_bind_parameter(cells.len() + 1, stamp).map_err(crate::error::classify)?;
     }
@@ -172,6 +174,9 @@ fn append(session: &Session, load: &Load, stamp: &str, counts: &mut Counts) -> R
             cells[0].bind(row, &mut exists, 1, &mut scratch).map_err(crate::error::classify)?;
             let there = exists.raw_query().next().map_err(crate::error::classify)?.is_some();
             counts.duplicates += u64::from(there);
+            if let Some(fill) = &mut fill {
+                put(&cells, row, fill, &mut scratch)?;
+            }
         }
     }
     Ok(())

@@ -68,6 +68,17 @@ pub(crate) fn insert(load: &Load) -> String {
     format!("INSERT INTO {table} ({names}) VALUES ({values}) ON CONFLICT ({key}) DO NOTHING")
 }
 
+/// Fills the empty cells of the row with the key `?1`; the parameters are those of [`insert`], without the time. None if
+/// the load has nothing but keys.
+pub(crate) fn fill(load: &Load) -> Option<String> {
+    let columns = load.columns.iter().filter(|column| column.values.is_some());
+    let set = |(at, name): (usize, String)| format!("{name} = coalesce({name}, ?{})", at + 1);
+    let names = columns.map(|column| SQL.quote(column.name.as_str()));
+    let sets: Vec<String> = names.enumerate().skip(1).map(set).collect();
+    let (table, key) = (SQL.table(load.table.as_str()), SQL.quote(KEY));
+    (!sets.is_empty()).then(|| format!("UPDATE {table} SET {} WHERE {key} = ?1", sets.join(", ")))
+}
+
 /// Whether a row with the key `?1` is there.
 pub(crate) fn exists(table: &Ident) -> String {
     format!("SELECT 1 FROM {} WHERE {} = ?1", SQL.table(table.as_str()), SQL.quote(KEY))

@@ -58,6 +58,7 @@ Rules file (TOML), all keys optional:
   schema_prefix = \"personas_\"    on_type_conflict = \"discard\"   # or text
   warehouse = \"main\"             identities = true
   users_context = false          dedupe_window_days = 30
+  fill = true                    # rows that are there already get values they lack, after a column was switched on
   [types]                        # decided before any value
   total_revenue_180_days = \"float\"
   [off]                          # selective sync

@@ -310,21 +310,20 @@ impl State {
     fn append(&mut self, load: &Load, row: StagedRow) -> Result<bool> {
         let now = self.now;
         let stored = self.table_mut(&load.table)?;
-        if stored.rows.contains_key(&row.key) {
-            return Ok(false);
-        }
-        let mut stored_row = Cells::new();
-        for (column, cell) in load.columns.iter().zip(row.cells) {
+        let there = stored.rows.remove(&row.key);
+        let is_new = there.is_none();
+        let mut stored_row = there.unwrap_or_default();
+        for (column, cell) in load.columns.iter().zip(row.cells).filter(|_| is_new || load.fill) {
             stored.must_have(load, column.name.as_str(), column.ty)?;
             if let Some(value) = cell.value {
-                stored_row.insert(column.name.to_string(), value);
+                stored_row.entry(column.name.to_string()).or_insert(value);
             }
         }
-        if stored.columns.contains_key("uuid_ts") {
+        if is_new && stored.columns.contains_key("uuid_ts") {
             stored_row.insert("uuid_ts".into(), Value::Timestamp(now));
         }
         stored.rows.insert(row.key, stored_row);
-        Ok(true)
+        Ok(is_new)
     }
 
     fn merge(&mut self, load: &Load, staged: StagedRow, versions: &mut Stored) -> Result<()> {

@@ -160,6 +160,7 @@ fn discards_load(id: CommitId, discards: Vec<Discard>) -> Load {
         columns,
         batch: batch_of(arrays),
         counts,
+        fill: false,
         window: None,
     }
 }

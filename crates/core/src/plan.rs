@@ -120,6 +120,8 @@ pub struct Load {
     pub batch: RecordBatch,
     /// What is known before the load: `loaded` is still 0, `duplicates` are those within the events.
     pub counts: Counts,
+    /// Whether rows of an append table that are there already get these values in cells that are NULL.
+    pub fill: bool,
     /// How far around the staged `received_at` a row with the same id is looked for, in µs; `None` looks everywhere.
     pub window: Option<i64>,
 }

@@ -242,7 +242,8 @@ impl Planner<'_> {
             .filter(|_| !self.draft.stamped)
             .map(|days| i64::from(days) * DAY_MICROS);
         let batch = batch_of(arrays);
-        Load { table: table.name.clone(), kind: table.kind, columns, batch, counts: table.counts, window }
+        let fill = self.draft.rules.fill && !merge;
+        Load { table: table.name.clone(), kind: table.kind, columns, batch, counts: table.counts, fill, window }
     }
 
     fn changes(
@@ -407,7 +408,8 @@ impl Planner<'_> {
         let mut dropped = FxHashSet::default();
         let dialect = self.draft.dialect;
         let (most, room) = (dialect.max_row_bytes, sql::insert_room(dialect));
-        let named = |column: usize| sql::insert_bytes(&table.columns[column].about.name, dialect);
+        let fill = self.draft.rules.fill;
+        let named = |column: usize| sql::append_bytes(&table.columns[column].about.name, &table.name, fill, dialect);
         // A merge can be cut between columns, an appended row cannot.
         let crowded = table.kind == TableKind::Append && (0..table.columns.len()).map(named).sum::<usize>() > room;
         if table.widest <= most / 2 && !crowded {

@@ -31,6 +31,9 @@ pub struct Rules {
     pub off: Selection,
     /// Where a stream of events is cut into commits.
     pub cut: Cut,
+    /// Whether the rows of append tables that are there already get values in cells that are empty: for events that
+    /// were loaded before, when a column was switched off then or is new now.
+    pub fill: bool,
     /// Days around a row's `received_at` in which the same id is a duplicate; none looks everywhere.
     /// A warehouse with an index on `id` always looks everywhere.
     pub dedupe_window_days: Option<u32>,
@@ -50,6 +53,7 @@ impl Default for Rules {
             types: BTreeMap::new(),
             off: Selection::default(),
             cut: Cut::default(),
+            fill: false,
             dedupe_window_days: Some(30),
         }
     }

@@ -16,7 +16,7 @@ mod stage;
 
 pub use literal::{Value, literal};
 pub use stage::{StageColumn, groups, script_bytes, stage_columns, statements};
-pub(crate) use stage::{insert_bytes, insert_room};
+pub(crate) use stage::{append_bytes, insert_room};
 use stage::{live_version, value, version};
 
 /// The ledger: one row per table of a commit.
@@ -108,7 +108,8 @@ impl Sql<'_> {
     /// without [`STAMP`].
     ///
     /// A table whose names do not fit one statement gets its later columns by updates of the rows that bear the
-    /// stamp, so no two commits to a schema may have the same one.
+    /// stamp, so no two commits to a schema may have the same one. A load that fills updates the rows that are
+    /// there first.
     pub fn append(
         &self,
         load: &Load,
@@ -117,10 +118,24 @@ impl Sql<'_> {
         stamp: Option<&str>,
         within: Option<(&str, &str)>,
     ) -> Vec<String> {
+        let filled = groups.iter().zip(stages).filter(|_| load.fill);
+        let filled = filled.filter_map(|(group, stage)| self.update_empty(load, group, stage, within));
         let mut parts = groups.iter().zip(stages);
         let first = parts.next().map(|(group, stage)| self.insert_missing(load, group, stage, stamp, within));
         let others = parts.filter_map(|(group, stage)| self.update_inserted(load, group, stage, stamp?, within));
-        first.into_iter().chain(others).collect()
+        filled.chain(first).chain(others).collect()
+    }
+
+    fn update_empty(&self, load: &Load, group: &[usize], stage: &str, within: Option<(&str, &str)>) -> Option<String> {
+        let table = load.table.as_str();
+        let columns = group.iter().filter(|&&at| load.columns[at].values.is_some());
+        let fill = |&at: &usize| {
+            let name = self.quote(load.columns[at].name.as_str());
+            format!("{name} = COALESCE({}.{name}, {})", self.quote(table), self.staged(&value(at)))
+        };
+        let sets: Vec<String> = columns.map(fill).collect();
+        let (target, on) = (self.table(table), self.on_key(table, within));
+        (!sets.is_empty()).then(|| format!("UPDATE {target} SET {} FROM {stage} AS _s WHERE {on}", sets.join(", ")))
     }
 
     fn update_inserted(

@@ -203,6 +203,7 @@ macro_rules! every_case {
             selection {
                 a_table_switched_off_and_on
                 a_column_switched_off_and_on
+                a_gap_is_filled
                 a_column_off_in_every_table
                 core_columns_cannot_be_switched_off
                 a_column_that_is_off_fixes_no_type

@@ -183,13 +183,16 @@ impl State {
     fn append(&mut self, load: &Load, at: usize, key: String, now: i64) -> Result<bool> {
         let stored = self.table(load.table.as_str())?;
         stored.has_columns_of(load)?;
-        if stored.rows.contains_key(&key) {
-            return Ok(false);
-        }
         let cells = load
             .columns
             .iter()
             .filter_map(|column| Some((column.name.to_string(), cell(&load.batch, column.values?, column.ty, at)?)));
+        if let Some(row) = stored.rows.get_mut(&key) {
+            for (column, value) in cells.filter(|_| load.fill) {
+                row.entry(column).or_insert(value);
+            }
+            return Ok(false);
+        }
         let mut row: Row = cells.collect();
         stored.stamp(&mut row, now);
         stored.rows.insert(key, row);

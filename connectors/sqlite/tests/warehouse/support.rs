@@ -81,7 +81,7 @@ pub(crate) fn load(table: &str, kind: TableKind, columns: Vec<LoadColumn>, array
     let options = RecordBatchOptions::new().with_row_count(Some(rows));
     let batch = RecordBatch::try_new_with_options(Arc::new(Schema::new(fields)), arrays, &options).unwrap();
     let counts = Counts { received: u64::try_from(rows).unwrap(), ..Counts::default() };
-    Load { table: table.into(), kind, columns, batch, counts, window: None }
+    Load { table: table.into(), kind, columns, batch, counts, fill: false, window: None }
 }
 
 /// Rows of an append table: id, received_at, and columns `name: type`.

@@ -48,6 +48,7 @@ fn load(table: &str, kind: TableKind, columns: Vec<LoadColumn>, arrays: Vec<Arra
         columns,
         batch,
         counts: Counts { received: rows, ..Counts::default() },
+        fill: false,
         window: None,
     }
 }

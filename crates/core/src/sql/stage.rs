@@ -11,6 +11,8 @@ const FRAME_BYTES: usize = 4_096;
 /// The words around a column's names in a merge, and in an insert.
 const MERGE_BYTES: usize = 160;
 const INSERT_BYTES: usize = 20;
+/// The words around a column's names where empty cells are filled.
+const FILL_BYTES: usize = 40;
 
 /// A column of a staging table: named by ordinal, since a long name plus a suffix would be cut.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -53,16 +55,19 @@ pub fn groups(load: &Load, dialect: &Dialect) -> Vec<Vec<usize>> {
 fn longest_bytes(load: &Load, at: usize, dialect: &Dialect) -> usize {
     let name = &load.columns[at].name;
     if load.kind != TableKind::Merge {
-        return insert_bytes(name, dialect);
+        let quote = |name: &Ident| (dialect.quote)(name.as_str()).len();
+        return if load.fill { 2 * quote(name) + quote(&load.table) + FILL_BYTES } else { quote(name) + INSERT_BYTES };
     }
     5 * (dialect.quote)(name.as_str()).len()
         + 4 * (dialect.quote)(versions_table(&load.table).as_str()).len()
         + MERGE_BYTES
 }
 
-/// What an insert spends on a column.
-pub(crate) fn insert_bytes(column: &Ident, dialect: &Dialect) -> usize {
-    (dialect.quote)(column.as_str()).len() + INSERT_BYTES
+/// What the statements of an append spend on a column.
+pub(crate) fn append_bytes(column: &Ident, table: &Ident, fill: bool, dialect: &Dialect) -> usize {
+    let quote = |name: &Ident| (dialect.quote)(name.as_str()).len();
+    let insert = quote(column) + INSERT_BYTES;
+    if fill { insert + 2 * quote(column) + quote(table) + FILL_BYTES } else { insert }
 }
 
 /// What the columns of one appended row may take of a commit's SQL.
@@ -93,7 +98,11 @@ pub fn statements(load: &Load, dialect: &Dialect) -> usize {
         return 0;
     }
     let groups = groups(load, dialect).len();
-    if load.kind == TableKind::Merge { 2 * groups + 2 } else { groups }
+    match load.kind {
+        TableKind::Merge => 2 * groups + 2,
+        _ if load.fill => 2 * groups,
+        _ => groups,
+    }
 }
 
 /// How long these statements are together, at most.
@@ -101,9 +110,12 @@ pub fn script_bytes(load: &Load, dialect: &Dialect) -> usize {
     if load.rows() == 0 {
         return 0;
     }
-    // A merge names a column in two updates and two inserts, none longer than the longest.
-    let times = if load.kind == TableKind::Merge { 3 } else { 1 };
-    let columns: usize = (1..load.columns.len()).map(|at| times * longest_bytes(load, at, dialect)).sum();
+    let of_column = |at: usize| match load.kind {
+        // In two updates and two inserts, which together are not three times the longest.
+        TableKind::Merge => 3 * longest_bytes(load, at, dialect),
+        _ => append_bytes(&load.columns[at].name, &load.table, load.fill, dialect),
+    };
+    let columns: usize = (1..load.columns.len()).map(of_column).sum();
     columns + statements(load, dialect) * FRAME_BYTES
 }
 

@@ -16,7 +16,7 @@ fn column(name: &str, fold: Fold, values: Option<usize>, versions: Option<usize>
 
 fn load(table: &str, kind: TableKind, columns: Vec<LoadColumn>) -> Load {
     let batch = RecordBatch::new_empty(Arc::new(Schema::empty()));
-    Load { table: table.into(), kind, columns, batch, counts: Counts::default(), window: None }
+    Load { table: table.into(), kind, columns, batch, counts: Counts::default(), fill: false, window: None }
 }
 
 fn users() -> Load {
@@ -109,7 +109,7 @@ fn append_counts_and_inserts_by_the_same_rule() {
 #[test]
 fn no_statement_is_longer_than_a_warehouse_takes() {
     static NARROW: Dialect = Dialect { max_sql_bytes: 30_000, merge_group: 400, ..DIALECT };
-    for kind in [TableKind::Append, TableKind::Merge] {
+    for (kind, fill) in [(TableKind::Append, false), (TableKind::Append, true), (TableKind::Merge, false)] {
         let merge = kind == TableKind::Merge;
         let versions = |at| merge.then_some(at + 1_000);
         let fold = if merge { Fold::Latest } else { Fold::Once };
@@ -118,6 +118,7 @@ fn no_statement_is_longer_than_a_warehouse_takes() {
         columns.extend((1..).zip(names).map(|(at, name)| column(&name, fold, Some(at), versions(at))));
         let ids = Arc::new(arrow_array::StringArray::from(vec!["m1"]));
         let mut load = load(&"t".repeat(127), kind, columns);
+        load.fill = fill;
         load.batch = crate::columns::batch_of(vec![ids]);
         let groups = groups(&load, &NARROW);
         assert_eq!(groups.iter().flatten().count(), 1_000);
@@ -148,6 +149,20 @@ fn later_columns_of_an_append_go_to_the_rows_of_this_commit() {
         [
             r#"UPDATE "p"."e" SET "b" = _s."c1", "c" = _s."c2" FROM s1 AS _s WHERE "e"."id" = _s."k" AND "e"."uuid_ts" = $1"#
         ]
+    );
+}
+
+#[test]
+fn a_load_that_fills_updates_empty_cells_first() {
+    let columns = ["id", "a", "b"].iter().enumerate();
+    let columns = columns.map(|(at, name)| column(name, Fold::Once, Some(at), None)).collect();
+    let load = Load { fill: true, ..load("e", TableKind::Append, columns) };
+    let statements = SQL.append(&load, &[vec![1], vec![2]], &["s0".into(), "s1".into()], Some("$1"), None);
+    let heads: Vec<&str> = statements.iter().map(|text| &text[..text.find(" SET ").unwrap_or(11)]).collect();
+    assert_eq!(heads, [r#"UPDATE "p"."e""#, r#"UPDATE "p"."e""#, "INSERT INTO", r#"UPDATE "p"."e""#]);
+    assert_eq!(
+        statements[0],
+        r#"UPDATE "p"."e" SET "a" = COALESCE("e"."a", _s."c0") FROM s0 AS _s WHERE "e"."id" = _s."k""#
     );
 }
 

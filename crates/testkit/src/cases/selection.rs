@@ -49,6 +49,29 @@ pub async fn a_column_switched_off_and_on(room: &Room<'_>) -> Checked {
     room.expect_discards("").await
 }
 
+/// Loading the same events again by rules that fill puts into rows that are there what they lack, and nothing else.
+pub async fn a_gap_is_filled(room: &Room<'_>) -> Checked {
+    let lines = [
+        at("m1", 1, r#"{"plan": "a", "n": 1}"#),
+        at("m2", 2, r#"{"plan": null, "n": 2}"#),
+        Call::track("m3", "u1", "Order Completed").properties(r#"{"plan": "b", "total": 3}"#).at(3).line(),
+    ];
+    let rules = off(room, &[], &["*.plan"], &[]);
+    room.load_by(&rules, &lines[..2]).await?;
+    room.load_by(&rules, &lines[2..]).await?;
+    room.load_by(&Rules { fill: true, ..off(room, &[], &["*.total"], &[]) }, &lines[2..]).await?;
+    let filling = Rules { fill: true, ..room.rules() };
+    let again = [at("m1", 1, r#"{"plan": "a", "n": 9, "late": true}"#), at("m4", 4, r#"{"n": 4}"#)];
+    for lines in [&lines[..], &again[..], &lines[..]] {
+        room.load_by(&filling, lines).await?;
+    }
+    room.expect("identifies", "id | plan | n | late\n m1 | a | 1 | true\n m2 | | 2 |\n m4 | | 4 |").await?;
+    room.expect("order_completed", "id | plan | total\n m3 | b | 3").await?;
+    // m2 took it away again.
+    room.expect("users", "id | plan | n\n u1 | | 4").await?;
+    room.expect_discards("").await
+}
+
 /// `*.column` is every table's.
 pub async fn a_column_off_in_every_table(room: &Room<'_>) -> Checked {
     let rules = off(room, &[], &["*.plan", "*.context_ip"], &[]);
