@@ -1,16 +1,22 @@
 //! `cargo xtask bench`: the benchmarks, built for any machine of the kind and again for this very one.
 
-use crate::{Result, section};
+use crate::{Result, emulators, section, test};
 use xshell::{Shell, cmd};
 
 pub(crate) fn run(sh: &Shell, sections: &[String]) -> Result {
+    let emulated = sections.iter().any(|section| section == "warehouses");
+    let running = if emulated { emulators::start(sh, &[])? } else { Vec::new() };
+    let variables = test::variables(sh, &running);
     section("default target-cpu");
     once(sh, sections)?;
+    drop(variables);
 
-    // What memory a load takes does not depend on the instructions.
+    // What memory a load takes does not depend on the instructions, and an emulator's time says nothing of them.
     let sections: Vec<String> = match sections {
         [] => ["planner", "load"].map(str::to_owned).to_vec(),
-        chosen => chosen.iter().filter(|section| *section != "memory").cloned().collect(),
+        chosen => {
+            chosen.iter().filter(|section| !["memory", "warehouses"].contains(&section.as_str())).cloned().collect()
+        }
     };
     if sections.is_empty() {
         return Ok(());

@@ -1,16 +1,19 @@
-//! The project's own commands: `cargo xtask test`, `ci`, `tidy`, `bless`, `bench`, `fuzz`.
+//! The project's own commands: `cargo xtask test`, `emulators`, `ci`, `tidy`, `bless`, `bench`, `fuzz`.
 //!
 //! Continuous integration runs these same commands, so that what is green here is green there.
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a command line speaks")]
 
 mod bench;
 mod ci;
+mod emulators;
 mod fuzz;
+mod postgres;
 mod readme;
 mod test;
 mod tidy;
+mod venv;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use xshell::{Shell, cmd};
 
@@ -18,12 +21,13 @@ use xshell::{Shell, cmd};
 type Result<T = ()> = std::result::Result<T, Box<dyn std::error::Error>>;
 
 /// Every command with what it does. Tidy holds the documents to this list.
-const COMMANDS: [(&str, &str); 6] = [
+const COMMANDS: [(&str, &str); 7] = [
     ("test [--engine NAME]", "every test, or those of one warehouse"),
+    ("emulators up [NAME…]", "start emulators, and print the variables that tests need"),
     ("ci [--without-tests]", "all that continuous integration checks"),
     ("tidy", "the house rules, as code"),
     ("bless", "rewrite the golden plans; read the diff before you keep it"),
-    ("bench [SECTION…]", "the benchmarks, as ratios of one run: planner, load, memory"),
+    ("bench [SECTION…]", "the benchmarks, as ratios of one run: planner, load, memory, and when asked for warehouses"),
     ("fuzz [TARGET] [--seconds N]", "look for new inputs that break a rule (60 seconds each)"),
 ];
 
@@ -51,6 +55,17 @@ fn run(args: Vec<String>) -> Result {
             let engine = args.option("--engine")?;
             args.end()?;
             test::run(&sh, engine.as_deref())
+        }
+        "emulators" => {
+            if args.word().as_deref() != Some("up") {
+                return Err("`cargo xtask emulators up [NAME…]` is the one form".into());
+            }
+            let mut names = Vec::new();
+            while let Some(name) = args.word() {
+                names.push(name);
+            }
+            args.end()?;
+            emulators::up(&sh, &names)
         }
         "ci" => {
             let without_tests = args.flag("--without-tests");
@@ -121,6 +136,12 @@ impl Args {
             Some(arg) => Err(format!("`{arg}` is not understood; `cargo xtask help` lists the commands").into()),
         }
     }
+}
+
+/// Where cargo builds to.
+fn target_dir(sh: &Shell) -> PathBuf {
+    let root = sh.current_dir();
+    std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root.join("target"), |dir| root.join(dir))
 }
 
 /// Says which part of a long run begins.

@@ -1,6 +1,6 @@
 //! The README's commands, run as a newcomer runs them.
 
-use crate::Result;
+use crate::{Result, target_dir};
 use xshell::{Shell, cmd};
 
 /// The commands of the `sh` blocks of a document, without comments.
@@ -31,8 +31,7 @@ pub(crate) fn run(sh: &Shell) -> Result {
     let root = sh.current_dir();
     let readme = sh.read_file("README.md")?;
     cmd!(sh, "cargo build --quiet --package tablecast-cli").run()?;
-    let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root.join("target"), |dir| root.join(dir));
-    let binary = target.join("debug").join("tablecast");
+    let binary = target_dir(sh).join("debug").join("tablecast");
     let dir = sh.create_temp_dir()?;
     let _dir = sh.push_dir(dir.path());
     sh.create_dir("examples")?;

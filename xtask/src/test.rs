@@ -1,7 +1,8 @@
 //! `cargo xtask test`: every test there is, each once; and `bless`, which rewrites the golden plans.
 
+use crate::emulators::{self, Running};
 use crate::{Result, has_cargo_command, readme, section};
-use xshell::{Shell, cmd};
+use xshell::{PushEnv, Shell, cmd};
 
 /// Runs everything, or what concerns one warehouse.
 ///
@@ -29,6 +30,8 @@ fn everything(sh: &Shell) -> Result {
     }
     section("the examples in the documentation");
     cmd!(sh, "cargo test --doc --workspace --all-features").run()?;
+    let running = emulators::start(sh, &[])?;
+    let _variables = variables(sh, &running);
     section("the workspace");
     runner(sh, &["--workspace", "--exclude", "tablecast-cli", "--all-features"])
 }
@@ -47,10 +50,21 @@ fn one_engine(sh: &Shell, engine: &str) -> Result {
     if !sh.path_exists(format!("tests/tests/{engine}.rs")) {
         return Err(format!("write tests/tests/{engine}.rs: it runs the behaviour suite on {engine}").into());
     }
+    let running = if emulators::is_known(engine) { emulators::start(sh, &[engine.to_owned()])? } else { Vec::new() };
+    let _variables = variables(sh, &running);
+    if sh.path_exists(format!("tests/emulators/{engine}/Cargo.toml")) {
+        section("the emulator's own tests");
+        runner(sh, &["--package", &format!("tablecast-{engine}-emulator")])?;
+    }
     section("the connector's own tests");
     runner(sh, &["--package", &format!("tablecast-{engine}"), "--all-features"])?;
     section("the behaviour suite and the laws");
     runner(sh, &["--package", "tablecast-tests", "--test", engine])
+}
+
+/// Gives the emulators' variables to the commands that follow.
+pub(crate) fn variables<'a>(sh: &'a Shell, running: &[Running]) -> Vec<PushEnv<'a>> {
+    running.iter().flat_map(|emulator| &emulator.variables).map(|(name, value)| sh.push_env(name, value)).collect()
 }
 
 /// Runs tests by nextest where it is installed, else by cargo.

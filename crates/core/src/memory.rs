@@ -111,9 +111,12 @@ impl Warehouse for Memory {
 
     async fn describe(&self, tables: &[Ident]) -> Result<Catalog> {
         let state = self.state();
-        let shape = |stored: &Stored| Table {
-            columns: stored.columns.iter().map(|(name, ty)| (Ident::from(&**name), LiveType::Known(*ty))).collect(),
-            ..Table::default()
+        let shape = |stored: &Stored| {
+            let named = stored.columns.iter().map(|(name, ty)| (Ident::from(&**name), LiveType::Known(*ty)));
+            let columns: BTreeMap<Ident, LiveType> = named.collect();
+            // A text is as long as it likes, so no column ever has to grow.
+            let text_bytes = columns.keys().map(|name| (name.clone(), usize::MAX)).collect();
+            Table { columns, text_bytes }
         };
         let there = tables.iter().filter_map(|table| Some((table.clone(), shape(state.tables.get(table.as_str())?))));
         Ok(Catalog { version: state.version().unwrap_or(0), tables: there.collect() })

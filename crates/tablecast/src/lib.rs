@@ -21,6 +21,8 @@ pub use tablecast_core::{
     Catalog, Change, Commit, CommitId, Connector, Counts, Cut, Dialect, Draft, Error, ErrorKind, Finding, Ident,
     Origin, Plan, Receipt, Result, Rules, Selection, Type, Uri, Warehouse,
 };
+#[cfg(feature = "redshift-wire")]
+pub use tablecast_redshift as redshift;
 #[cfg(feature = "sqlite")]
 pub use tablecast_sqlite as sqlite;
 pub use timeout::{Limits, Timeout};

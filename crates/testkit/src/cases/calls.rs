@@ -63,9 +63,9 @@ pub async fn tracks_and_event_tables(room: &Room<'_>) -> Checked {
     room.expect_columns("trait_computed", &["total_revenue_180_days", "trait_key"]).await?;
     room.expect_tables(&["audience_entered", "audience_exited", "trait_computed", "tracks"]).await?;
 
-    let both = Call::track("m4", "u123", "Both").properties(r#"{"a": 1}"#).traits(r#"{"a": 2, "b": 3}"#);
+    let both = Call::track("m4", "u123", "Two Bodies").properties(r#"{"a": 1}"#).traits(r#"{"a": 2, "b": 3}"#);
     room.load(&[both.line()]).await?;
-    room.expect("both", "id | a | b\n m4 | 1 | 3").await
+    room.expect("two_bodies", "id | a | b\n m4 | 1 | 3").await
 }
 
 /// Events can be renamed; the name selects the table.

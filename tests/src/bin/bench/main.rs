@@ -7,6 +7,7 @@ mod load;
 mod made;
 mod memory;
 mod planner;
+mod warehouses;
 
 use std::time::{Duration, Instant};
 
@@ -26,6 +27,10 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     }
     if on("memory") {
         memory::of_large_files()?;
+    }
+    // Only when asked for: it needs the emulators.
+    if wanted.iter().any(|want| want == "warehouses") {
+        warehouses::against_sqlite(&tidy)?;
     }
     Ok(())
 }
