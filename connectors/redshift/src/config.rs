@@ -37,7 +37,7 @@ pub struct Options {
     pub stage_region: Option<String>,
     /// Where S3 is, if it is not AWS's own.
     pub stage_endpoint: Option<String>,
-    /// An AWS access key for the stage; without it AWS's own chain.
+    /// An AWS access key for the stage; without it the environment's, a web identity or the machine's role.
     pub stage_key: Option<Secret>,
     /// The secret to that key.
     pub stage_secret: Option<Secret>,
@@ -190,6 +190,9 @@ fn decoded(text: &str, form: &str) -> Result<String> {
     String::from_utf8(out).map_err(|_| wrong("the warehouse URI has escapes that are no UTF-8", form))
 }
 
+/// The Data API ends a statement after a day.
+const LONGEST_TIMEOUT_S: u32 = 86_400;
+
 impl Options {
     /// The stage, if it is well-formed and everything else is too.
     pub(crate) fn check(&self, address: &Address) -> Result<Stage> {
@@ -225,10 +228,11 @@ impl Options {
                 "leave db_user out: the user is the IAM identity; or give secret_arn",
             ));
         }
-        if self.statement_timeout_s == 0 || self.connect_timeout_s == 0 {
+        let timeouts = [self.statement_timeout_s, self.connect_timeout_s];
+        if timeouts.iter().any(|seconds| !(1..=LONGEST_TIMEOUT_S).contains(seconds)) {
             return Err(wrong(
-                "a timeout of 0 seconds leaves no time",
-                "give statement_timeout_s and connect_timeout_s above 0",
+                "a timeout leaves no time, or more than Redshift knows",
+                "give statement_timeout_s and connect_timeout_s from 1 to 86400 (a day)",
             ));
         }
         for (option, value) in [("stage_region", &self.stage_region), ("region", &self.region)] {
@@ -382,6 +386,7 @@ mod tests {
             "redshift://me@host/dev?iam_role=arn:aws:iam::1:role/x'y&STAGE",
             "redshift://me@host/dev?stage_region=Frankfurt&STAGE",
             "redshift://me@host/dev?statement_timeout_s=0&STAGE",
+            "redshift://me@host/dev?statement_timeout_s=86401&STAGE",
             "redshift://me@host/dev?keys=none&STAGE",
             "redshift://me@host/dev",
             "redshift://me@host/dev?stage=bucket/p",

@@ -30,6 +30,8 @@ const BUCKET: &str = "make the bucket of the option stage, or correct its name";
 const REGION: &str = "take a bucket in the warehouse's region, or name the bucket's with stage_region=REGION";
 const GRANT: &str = "as its owner run: GRANT CREATE ON DATABASE … TO the user, or GRANT USAGE, CREATE ON SCHEMA … TO the user; \
                      tables that another user made need GRANT ALL (and ownership, to alter them)";
+const KEYED: &str = "Redshift may have chosen it by itself: ALTER TABLE … ALTER SORTKEY NONE, ALTER TABLE … ALTER DISTSTYLE EVEN, or \
+     ALTER TABLE … ALTER COLUMN … ENCODE LZO frees it; a view must be dropped and made anew; then run again";
 const HAND: &str = "undo the manual change of the named table or column, or rename the table away, then run again";
 const DEFECT: &str = "report this with the command and the message; nothing was loaded";
 
@@ -95,7 +97,7 @@ const TABLE: &[Row] = &[
     row("57P01", &["terminating connection", "server closed the connection"], ErrorKind::Unavailable, true, "the warehouse closed the connection", AGAIN),
     row("57P03", &["is starting up", "is shutting down", "cluster is paused", "is not available"], ErrorKind::Unavailable, true, "the warehouse is not available", "resume the cluster, or wait until it is up, then run again"),
     row("25P02", &[], ErrorKind::Internal, false, "a statement followed one that had failed", DEFECT),
-    row("0A000", &["cannot drop sortkey", "cannot drop distkey", "because other objects depend", "cannot alter column"], ErrorKind::SchemaBroken, false, "a column that must change has a key, an encoding or a view of its own", HAND),
+    row("0A000", &["cannot drop sortkey", "cannot drop distkey", "because other objects depend", "cannot alter column"], ErrorKind::SchemaBroken, false, "a column that must change has a key, an encoding or a view of its own", KEYED),
     row("2BP01", &["depends on"], ErrorKind::SchemaBroken, false, "a view that was made by hand uses a column or table that must change", "drop the view, run again, and make it anew (WITH NO SCHEMA BINDING, it does not get in the way)"),
     row("42809", &["is not a table", "is a view"], ErrorKind::SchemaBroken, false, "a table was replaced by a view", "rename the view away, then run again"),
     row("42804", &["is of type"], ErrorKind::SchemaBroken, false, "a column's type was changed by hand", HAND),
@@ -118,7 +120,9 @@ impl Row {
 pub(crate) fn classify(state: Option<&str>, text: &str) -> Error {
     let lower = text.to_ascii_lowercase();
     let own = state.unwrap_or_default();
-    let found = TABLE.iter().find(|row| row.fits(state, &lower));
+    // A schema or a column may be called anything, `slowdown` too.
+    let plain = unnamed(&lower);
+    let found = TABLE.iter().find(|row| row.fits(state, &plain));
     let found = found.or_else(|| gone(state, &lower));
     let (kind, temporary, message, remedy) = match found {
         Some(row) => (row.kind, row.temporary, row.message, row.remedy),
@@ -147,6 +151,11 @@ fn gone(state: Option<&str>, lower: &str) -> Option<&'static Row> {
         () => "42P01",
     };
     TABLE.iter().find(|row| row.state == state)
+}
+
+/// A message without the names in it.
+fn unnamed(text: &str) -> String {
+    text.split('"').step_by(2).collect::<Vec<_>>().join("\"")
 }
 
 /// The first line of a message, without what stands in quotes: names do, but values too.

@@ -292,7 +292,7 @@ impl Applying<'_> {
         }
         let twin_has = append_twin(table).is_some_and(|twin| catalog.column(twin, column.as_str()).is_some());
         let large = if to == Type::Float && !twin_has {
-            Some(self.keep_bent(session, table, column, live).await?)
+            Some(self.keep_bent(session, table, column, from, live).await?)
         } else {
             None
         };
@@ -305,10 +305,17 @@ impl Applying<'_> {
     }
 
     /// Notes every number of a column that will be bent when it becomes a float; how many numbers are that large.
-    async fn keep_bent(&self, session: &mut Session, table: &Ident, column: &Ident, live: &Table) -> Result<usize> {
+    async fn keep_bent(
+        &self,
+        session: &mut Session,
+        table: &Ident,
+        column: &Ident,
+        from: Type,
+        live: &Table,
+    ) -> Result<usize> {
         let sql = self.redshift.sql();
         let has_received_at = live.columns.contains_key("received_at");
-        let rows = session.query(&sql::large(&sql, table, column, has_received_at)).await?;
+        let rows = session.query(&sql::large(&sql, table, column, from, has_received_at)).await?;
         let large = rows.len();
         let bent: Vec<Discard> = rows.into_iter().filter_map(|row| bent(table, column, row)).collect();
         if bent.is_empty() {
@@ -320,7 +327,7 @@ impl Applying<'_> {
         for statement in sql::create_table(&sql, &name, TableKind::Append, &columns, &self.sizes, keys) {
             session.exec(&statement).await?;
         }
-        let inserts: Vec<String> = bent.chunks(DISCARDS).map(|some| sql::insert_discards(&sql, some)).collect();
+        let inserts = inserts(&sql, &bent);
         for some in inserts.chunks(CHANGES) {
             let mut batch = vec![sql::lock(&sql)];
             batch.extend_from_slice(some);
@@ -328,6 +335,18 @@ impl Applying<'_> {
         }
         Ok(large)
     }
+}
+
+/// Statements that put discards in, each short enough: a quote in an id takes many bytes of SQL.
+pub(crate) fn inserts(sql: &Sql<'_>, discards: &[Discard]) -> Vec<String> {
+    if discards.len() <= DISCARDS {
+        let one = sql::insert_discards(sql, discards);
+        if discards.len() == 1 || one.len() <= DIALECT.max_sql_bytes {
+            return vec![one];
+        }
+    }
+    let (some, others) = discards.split_at(discards.len() / 2);
+    [inserts(sql, some), inserts(sql, others)].concat()
 }
 
 fn bent(table: &Ident, column: &Ident, row: Vec<Option<String>>) -> Option<Discard> {

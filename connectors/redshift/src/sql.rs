@@ -232,7 +232,7 @@ pub(crate) fn widen(
     let (target, old, new) = (sql.table(table.as_str()), sql.quote(column.as_str()), sql.quote(WIDENED));
     let mut condition = has_version(sql, version);
     if let Some(large) = large {
-        condition.push_str(&format!(" AND (SELECT COUNT(*) FROM {target} WHERE {}) = {large}", is_large(&old)));
+        condition.push_str(&format!(" AND (SELECT COUNT(*) FROM {target} WHERE {}) = {large}", is_large(&old, *from)));
     }
     let mut statements = vec![lock(sql), demand(&condition)];
     if leftover {
@@ -296,19 +296,26 @@ fn float_text(column: &str) -> String {
     )
 }
 
-/// Whether a whole number may not be one of a float's.
-fn is_large(column: &str) -> String {
-    format!("{column} > 9007199254740992 OR {column} < -9007199254740992")
+/// Whether a whole number may not be one of a float's: sure for 64 bits, which are odd multiples of less than what a
+/// float of that size steps by; for more digits whoever is large is looked at.
+fn is_large(column: &str, from: Type) -> String {
+    let beyond = |power: u32| format!("({column} > {0} OR {column} < -{0})", 1_i64 << power);
+    if from != Type::Int {
+        return beyond(53);
+    }
+    let steps: Vec<String> =
+        (53..=62).rev().map(|power| format!("WHEN {} THEN {}", beyond(power), 1_i64 << (power - 52))).collect();
+    format!("MOD({column}, CASE {} ELSE 1 END) <> 0", steps.join(" "))
 }
 
 /// The rows whose number a float may not hold: key, digits, when it was received.
-pub(crate) fn large(sql: &Sql<'_>, table: &Ident, column: &Ident, has_received_at: bool) -> String {
+pub(crate) fn large(sql: &Sql<'_>, table: &Ident, column: &Ident, from: Type, has_received_at: bool) -> String {
     let (old, id) = (sql.quote(column.as_str()), sql.quote(KEY));
     let received_at = if has_received_at { time_text(&sql.quote("received_at")) } else { "NULL".into() };
     format!(
         "SELECT {id}, CAST({old} AS VARCHAR(64)), {received_at} FROM {} WHERE {}",
         sql.table(table.as_str()),
-        is_large(&old)
+        is_large(&old, from)
     )
 }
 

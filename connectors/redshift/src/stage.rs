@@ -50,7 +50,10 @@ impl std::fmt::Debug for Store {
 impl Store {
     /// Reads what the options name; asks nothing of S3.
     pub(crate) fn new(place: Stage, options: &Options) -> Result<Store> {
-        let mut builder = AmazonS3Builder::from_env().with_bucket_name(&place.bucket).with_retry(RetryConfig {
+        // A token of the environment belongs to the environment's key, not to one that was given.
+        let given = options.stage_key.is_some();
+        let builder = if given { AmazonS3Builder::new() } else { AmazonS3Builder::from_env() };
+        let mut builder = builder.with_bucket_name(&place.bucket).with_retry(RetryConfig {
             max_retries: 5,
             retry_timeout: Duration::from_secs(40),
             ..RetryConfig::default()

@@ -13,8 +13,8 @@ use std::ops::Range;
 /// Appends `rows` of a batch to `out`, one JSON object for each, ended by a line feed.
 ///
 /// `names` are the keys, one for each column. A null is left out: a missing key is NULL wherever NDJSON is
-/// loaded, and wide tables are mostly nulls. Integers and floats are numbers, decimals strings (a JSON number
-/// may be read as a float), times in the form of [`time::format`], text with the escapes that JSON asks for.
+/// loaded, and wide tables are mostly nulls. Floats are numbers, and integers that a float holds exactly;
+/// beyond 2^53 integers are strings, as decimals are (a JSON number may be read as a float), times in the form of [`time::format`], text with the escapes that JSON asks for.
 ///
 /// # Errors
 ///
@@ -77,7 +77,10 @@ impl<'a> Column<'a> {
         // Writing to a Vec cannot fail.
         let _ = match array.data_type() {
             DataType::Boolean => write!(out, "{}", array.as_boolean().value(row)),
-            DataType::Int64 => write!(out, "{}", array.as_primitive::<Int64Type>().value(row)),
+            DataType::Int64 => match array.as_primitive::<Int64Type>().value(row) {
+                large if large.unsigned_abs() > 1 << 53 => write!(out, "\"{large}\""),
+                small => write!(out, "{small}"),
+            },
             DataType::Float64 => write!(out, "{}", float_text(array.as_primitive::<Float64Type>().value(row))),
             DataType::Decimal128(..) => write!(out, "\"{}\"", array.as_primitive::<Decimal128Type>().value(row)),
             DataType::Timestamp(..) => {
@@ -131,7 +134,7 @@ mod tests {
             rows[0],
             json!({
                 "id": "m1", "received_at": "2026-01-31T10:00:00.000000Z", "timestamp": "2026-01-31T10:00:00.000000Z",
-                "user_id": "u\"1", "b": true, "i": -9_007_199_254_740_993_i64,
+                "user_id": "u\"1", "b": true, "i": "-9007199254740993",
                 "d": "99999999999999999999999999999999999999", "f": 450.75, "t": "2026-01-31T10:00:00.500000Z",
                 "x": "a\\b\u{1}é"
             })

@@ -343,8 +343,11 @@ impl Sql<'_> {
     /// Puts the guard's row in, unless there is one.
     pub fn lock_row(&self, version: &str) -> String {
         let (lock, id, number) = (self.table(LOCK), self.quote(KEY), self.quote("schema_version"));
+        // Redshift gives a bare string in a subquery no type, and then cannot put it into a column.
+        let (text, int) = ((self.dialect.type_name)(Type::Text), (self.dialect.type_name)(Type::Int));
         format!(
-            "INSERT INTO {lock} ({id}, {number}) SELECT _n.{id}, _n.{number} FROM (SELECT 'schema' AS {id}, {version} AS {number}) AS _n \
+            "INSERT INTO {lock} ({id}, {number}) SELECT _n.{id}, _n.{number} \
+             FROM (SELECT CAST('schema' AS {text}) AS {id}, CAST({version} AS {int}) AS {number}) AS _n \
              WHERE NOT EXISTS (SELECT 1 FROM {lock})"
         )
     }

@@ -30,7 +30,7 @@ pub(crate) fn classify_store(error: &Store, doing: &'static str) -> Error {
             ErrorKind::Auth,
             false,
             "S3 refused the credentials for the stage",
-            "check stage_key, stage_secret and stage_token, or what AWS's own chain finds on this machine",
+            "check stage_key, stage_secret and stage_token, or the AWS_… variables, the web identity or the role of this machine",
         )
     } else if has(&["accessdenied", "access denied"]) || matches!(error, Store::PermissionDenied { .. }) {
         (ErrorKind::Permission, false, "this identity may not use the stage", STAGE_WRITES)

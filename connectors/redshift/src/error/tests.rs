@@ -142,3 +142,20 @@ fn the_stage_names_the_fix() {
         assert!(!format!("{error:?}").contains("hush"));
     }
 }
+
+#[test]
+fn a_name_in_a_message_says_nothing_about_the_error() {
+    for (state, text, kind) in [
+        (None, "ERROR: relation \"personas_assertive._lock\" does not exist", ErrorKind::SchemaMismatch),
+        (Some("42P01"), "relation \"personas_slowdown._lock\" does not exist", ErrorKind::SchemaMismatch),
+        (Some("42703"), "column \"accessdenied\" does not exist", ErrorKind::SchemaMismatch),
+        (
+            Some("42703"),
+            "column \"nosuchbucket\" of relation \"permanentredirect\" does not exist",
+            ErrorKind::SchemaMismatch,
+        ),
+    ] {
+        let error = classify(state, text);
+        assert_eq!((error.kind(), error.is_temporary()), (kind, false), "{text}");
+    }
+}

@@ -162,6 +162,12 @@ fn changes_fit_the_data_api_too() {
     fits(&[super::columns(&schema, &tables.iter().collect::<Vec<_>>())]);
     let bent = Discard::new(&"e".repeat(512), &long(1), &long(2), &[b'9'; 38], discard::Reason::Precision, 0);
     fits(&[insert_discards(&sql, &vec![bent; 60])]);
+    // A quote takes eighteen bytes in a literal.
+    let quoted = Discard::new(&"'".repeat(512), &long(1), &long(2), &[b'9'; 38], discard::Reason::Precision, 0);
+    let inserts = crate::schema::inserts(&sql, &vec![quoted; 61]);
+    inserts.iter().for_each(|insert| fits(std::slice::from_ref(insert)));
+    let rows = inserts.iter().map(|insert| insert.matches(" UNION ALL ").count() + 1);
+    assert_eq!(rows.sum::<usize>(), 61);
     let (table, column) = (Ident::new(long(1)), Ident::new(long(2)));
     let widening = Widening { table: &table, column: &column, from: Type::Float, to: Type::Text, bytes: Some(2_048) };
     fits(&widen(&sql, &widening, i64::MAX, Some(usize::MAX), true));
@@ -197,13 +203,13 @@ fn tables_and_columns_are_sized_and_laid_out() {
 fn widening_checks_copies_and_swaps() {
     let schema = Ident::from("p");
     let (table, column) = (Ident::from("t"), Ident::from("n"));
-    let widening = Widening { table: &table, column: &column, from: Type::Int, to: Type::Float, bytes: None };
+    let widening = Widening { table: &table, column: &column, from: Type::Decimal, to: Type::Float, bytes: None };
     let statements = widen(&sql(&schema), &widening, 3, Some(2), true);
     assert_eq!(
         statements,
         [
             r#"LOCK "p"."_lock""#,
-            r#"SELECT 1 / CASE WHEN (SELECT COUNT(*) FROM "p"."_lock") = 1 AND (SELECT COUNT(*) FROM "p"."_lock" WHERE "schema_version" = 3) = 1 AND (SELECT COUNT(*) FROM "p"."t" WHERE "n" > 9007199254740992 OR "n" < -9007199254740992) = 2 THEN 1 ELSE 0 END"#,
+            r#"SELECT 1 / CASE WHEN (SELECT COUNT(*) FROM "p"."_lock") = 1 AND (SELECT COUNT(*) FROM "p"."_lock" WHERE "schema_version" = 3) = 1 AND (SELECT COUNT(*) FROM "p"."t" WHERE ("n" > 9007199254740992 OR "n" < -9007199254740992)) = 2 THEN 1 ELSE 0 END"#,
             r#"ALTER TABLE "p"."t" DROP COLUMN "_widened""#,
             r#"ALTER TABLE "p"."t" ADD COLUMN "_widened" DOUBLE PRECISION"#,
             r#"UPDATE "p"."t" SET "_widened" = CAST("n" AS DOUBLE PRECISION) WHERE "n" IS NOT NULL"#,
@@ -212,6 +218,29 @@ fn widening_checks_copies_and_swaps() {
             r#"UPDATE "p"."_lock" SET "schema_version" = "schema_version" + 1 WHERE "id" IS NOT NULL"#,
         ]
     );
+}
+
+#[test]
+fn what_a_float_cannot_hold_is_told_by_its_remainder() {
+    let bent = is_large("n", Type::Int);
+    assert!(bent.starts_with("MOD(n, CASE WHEN (n > 4611686018427387904 OR n < -4611686018427387904) THEN 1024 WHEN"));
+    assert!(bent.ends_with("WHEN (n > 9007199254740992 OR n < -9007199254740992) THEN 2 ELSE 1 END) <> 0"));
+    let step =
+        |n: i64| (53..=62).rev().find(|&power| n.unsigned_abs() > 1 << power).map_or(1, |power| 1_i64 << (power - 52));
+    for n in [
+        i64::MIN,
+        i64::MIN + 1,
+        i64::MAX,
+        1 << 62,
+        (1 << 62) + 512,
+        (1 << 62) + 1_024,
+        (1 << 53) + 1,
+        1 << 54,
+        -(1 << 53) - 2,
+        3,
+    ] {
+        assert_eq!(n % step(n) == 0, tablecast_core::nearest_float(n.into()).1, "{n}");
+    }
 }
 
 #[test]

@@ -17,13 +17,15 @@ pub(super) struct Cursor<'a> {
     pub(super) user_table: bool,
     /// Names that WITH gave.
     pub(super) with: Vec<String>,
+    /// How many subqueries in FROM this stands in.
+    pub(super) derived: usize,
 }
 
 type Result<T = ()> = std::result::Result<T, Refusal>;
 
 impl<'a> Cursor<'a> {
     pub(super) fn new(tokens: &'a [Token], names: &'a Names) -> Self {
-        Self { tokens, at: 0, out: String::new(), names, leader: None, user_table: false, with: Vec::new() }
+        Self { tokens, at: 0, out: String::new(), names, leader: None, user_table: false, with: Vec::new(), derived: 0 }
     }
 
     pub(super) fn peek(&self) -> Option<&'a Token> {

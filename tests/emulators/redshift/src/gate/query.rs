@@ -97,7 +97,21 @@ fn operand(at: &mut Cursor<'_>) -> Result {
     Ok(())
 }
 
+/// A string without a type, as a column of a subquery: PostgreSQL makes it text since version 10, Redshift does not.
+fn is_untyped(at: &Cursor<'_>) -> bool {
+    let alone = match at.peek_at(1) {
+        Some(Token::Word(word)) => word == "as" || word == "from",
+        Some(Token::Sign(sign)) => *sign == "," || *sign == ")",
+        other => other.is_none(),
+    };
+    alone && matches!(at.peek(), Some(Token::Text(_)))
+}
+
 fn item(at: &mut Cursor<'_>) -> Result {
+    if at.derived > 0 && is_untyped(at) {
+        let message = "failed to find conversion function from \"unknown\" to character varying";
+        return Err(Refusal::new("XX000", message));
+    }
     if at.sign("*") {
         return Ok(());
     }
@@ -156,7 +170,9 @@ fn source(at: &mut Cursor<'_>) -> Result {
         if at.sees(&["values"]) {
             return Err(Refusal::new("0A000", "rsemu: Redshift has no VALUES list as a table: use UNION ALL"));
         }
+        at.derived += 1;
         query(at)?;
+        at.derived -= 1;
         at.expect_sign(")")?;
         // Redshift's and PostgreSQL 15's words for it.
         if !alias(at)? {

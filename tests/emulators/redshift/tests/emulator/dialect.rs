@@ -13,6 +13,12 @@ const REFUSED: &[(&str, &str, &str, &str)] = &[
         "dev guide, INSERT: not in the grammar",
     ),
     ("INSERT INTO §.t (id) VALUES ('q') RETURNING id", "42601", "\"returning\"", "dev guide, INSERT"),
+    (
+        "INSERT INTO §.t (id) SELECT x.id FROM (SELECT 'q' AS id) AS x",
+        "XX000",
+        "failed to find conversion function",
+        "github.com/tuva-health/tuva issue 1165, github.com/calogica/dbt-expectations issue 98",
+    ),
     ("UPDATE §.t SET n = 1 RETURNING id", "42601", "\"returning\"", "dev guide, UPDATE"),
     ("UPDATE §.t AS x SET n = 1", "42601", "\"as\"", "dev guide, UPDATE: the page contradicts itself about an alias"),
     ("UPDATE §.t SET t.n = 1", "42601", "\".\"", "dev guide, UPDATE: the column is not qualified"),
