@@ -14,7 +14,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tablecast::core::schema::TableKind;
 use tablecast::input::{Ended, Loader, Position, Progress};
-use tablecast::{Change, Rehearsal, Report, Retry, RetryPolicy, Rules, Warehouse};
+use tablecast::{Change, Ident, Rehearsal, Report, Retry, RetryPolicy, Rules, Warehouse};
 
 /// Rows of `users` that are shown after a load.
 const PREVIEW: usize = 5;
@@ -314,6 +314,10 @@ fn next(outcome: &Outcome, args: &LoadArgs, rules: &Rules) -> String {
     if outcome.stopped || outcome.failure.is_some() {
         return String::new();
     }
+    let Some(rest) = args.target.to.strip_prefix("sqlite:") else {
+        // The warehouse has a client of its own; the address stays unsaid, for it may hold secrets.
+        return format!("\nnext: in the warehouse: {}\n", select(outcome, rules));
+    };
     let mut options = String::new();
     if args.target.to != crate::args::DEFAULT_WAREHOUSE {
         let _ = write!(options, " --to {}", quoted(&args.target.to));
@@ -333,16 +337,20 @@ fn next(outcome: &Outcome, args: &LoadArgs, rules: &Rules) -> String {
     }
     let table = outcome.report.tables.keys().find(|table| *table == "users").or(outcome.report.tables.keys().next());
     let Some(table) = table else { return String::new() };
-    let sql = match args.target.to.strip_prefix("sqlite:") {
-        Some(rest) => {
-            let directory = rest.split('?').next().unwrap_or_default();
-            let file =
-                Path::new(directory.strip_prefix("//").unwrap_or(directory)).join(format!("{}.db", rules.schema()));
-            format!("   or: sqlite3 {} 'select * from {table}'", quoted(&file.display().to_string()))
-        }
-        None => String::new(),
-    };
+    let directory = rest.split('?').next().unwrap_or_default();
+    let file = Path::new(directory.strip_prefix("//").unwrap_or(directory)).join(format!("{}.db", rules.schema()));
+    let sql = format!("   or: sqlite3 {} 'select * from {table}'", quoted(&file.display().to_string()));
     format!("\nnext: tablecast show {table}{options}{sql}\n")
+}
+
+/// SQL that shows what was loaded, or what was not.
+fn select(outcome: &Outcome, rules: &Rules) -> String {
+    let tables = &outcome.report.tables;
+    let table = match outcome.report.discards() {
+        0 => tables.keys().find(|table| *table == "users").or(tables.keys().next()).map_or("_commits", Ident::as_str),
+        _ => "_discards",
+    };
+    format!("select * from {}.{table}", rules.schema())
 }
 
 /// A word for the shell.
@@ -391,7 +399,23 @@ impl Bar {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use tablecast::Type;
+    use crate::args::{Cli, Command};
+    use clap::Parser;
+    use tablecast::{Counts, Type};
+
+    #[test]
+    fn what_to_do_next_repeats_no_secret() {
+        let cli =
+            Cli::parse_from(["tablecast", "load", "x", "--to", "redshift://me@h/d?password=hush", "--space", "shop"]);
+        let Command::Load(args) = cli.command else { panic!("not a load") };
+        let rules = Rules { space: "shop".into(), ..Rules::default() };
+        let mut outcome = Outcome::default();
+        outcome.report.tables.insert("identifies".into(), Counts::default());
+        assert_eq!(next(&outcome, &args, &rules), "\nnext: in the warehouse: select * from personas_shop.identifies\n");
+        let discards = Counts { received: 1, loaded: 1, ..Counts::default() };
+        outcome.report.tables.insert("_discards".into(), discards);
+        assert!(next(&outcome, &args, &rules).contains("personas_shop._discards"));
+    }
 
     #[test]
     fn changes_are_short_and_own_tables_are_counted() {
