@@ -1,14 +1,28 @@
 //! What can go wrong on the way, on request of the emulator's control port: nothing is lost, nothing is there twice.
 
-use crate::harness::{DATA, Emulator, SERIALIZABLE, WIRE, arm, disarm, fresh_space, met, run};
-use futures_util::future::join_all;
+use crate::harness::{DATA, Emulator, SERIALIZABLE, WIRE, arm, disarm, fresh_space, met, run, variable};
+use futures_util::future::{join, join_all, join3};
 use serde_json::{Value, json};
+use std::fs;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 use tablecast_core::testing::Probe;
-use tablecast_core::{Commit, Draft, Error, ErrorKind, Receipt, Result, Rules, Warehouse};
+use tablecast_core::{Commit, Draft, Error, ErrorKind, Receipt, Result, Rules, Uri, Warehouse};
 use tablecast_redshift::{DIALECT, Redshift};
 use tablecast_testkit::generate::Call;
 use tablecast_testkit::load;
+
+/// SQLSTATE, message and detail of what a transaction hears that lost.
+const LOST: [(&str, &str, Option<&str>); 3] = [
+    (
+        "XX000",
+        "1023",
+        Some("Serializable isolation violation on table - 119371, transactions forming the cycle are: 1, 2"),
+    ),
+    ("40P01", "deadlock detected", None),
+    ("XX000", "could not complete because of conflict with concurrent transaction", None),
+];
 
 /// A schema in which tables are and no rows, and a commit for it.
 struct Scene {
@@ -60,6 +74,11 @@ impl Scene {
 
     /// Every event is there once, the ledger says so once, and nothing is left of the stage.
     async fn expect_once(&self) {
+        self.expect_loaded().await;
+        self.expect_no_stage().await;
+    }
+
+    async fn expect_loaded(&self) {
         assert_eq!(self.rows("identifies").await, 3);
         assert_eq!(self.rows("users").await, 1);
         assert_eq!(self.rows("_commits").await, self.commit.loads.len());
@@ -69,6 +88,62 @@ impl Scene {
         for table in ["identifies", "users", "_commits"] {
             assert_eq!(self.rows(table).await, 0, "{table}");
         }
+        self.expect_no_stage().await;
+    }
+
+    async fn expect_no_stage(&self) {
+        assert_eq!(self.staged_tables().await, [""; 0]);
+        self.expect_no_files();
+    }
+
+    fn expect_no_files(&self) {
+        let files = self.staged_files();
+        assert!(files.is_empty(), "{files:?}");
+    }
+
+    async fn staged_tables(&self) -> Vec<String> {
+        self.redshift.staged().await.expect("names")
+    }
+
+    /// What is in the bucket of the stage under the schema's prefix.
+    fn staged_files(&self) -> Vec<PathBuf> {
+        let wire = variable(WIRE);
+        let ca = wire.split(['?', '&']).find_map(|part| part.strip_prefix("ca=")).expect("a file of authorities");
+        let bucket = PathBuf::from(ca).with_file_name("s3").join("tablecast-stage");
+        assert!(bucket.is_dir(), "{}", bucket.display());
+        files(&bucket.join("stage").join(&self.marker))
+    }
+
+    /// Holds the next batch before its COMMIT until the faults are taken back.
+    fn hold(&self) {
+        self.arm(json!({"at": "run", "does": "delay", "delay_ms": 300_000, "statement": "LOCK"}));
+    }
+
+    /// Waits until the batch is held, by when everything is staged.
+    async fn held(&self) {
+        self.until_met(0).await;
+        assert!(!self.staged_tables().await.is_empty());
+        assert!(!self.staged_files().is_empty());
+    }
+
+    /// Has the first DROP counted: whoever tidies up has looked into the ledger before.
+    fn notice_tidying(&self) {
+        self.arm(json!({"at": "ExecuteStatement", "does": "delay", "statement": "DROP"}));
+    }
+
+    async fn until_met(&self, nth: usize) {
+        let give_up = Instant::now() + Duration::from_secs(120);
+        while met(&self.marker)[nth] == 0 {
+            assert!(Instant::now() < give_up, "fault {nth} was not met");
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    }
+
+    /// A client of the same schema that gives statements up after one look at them.
+    async fn hasty(&self, emulator: &Emulator) -> Redshift {
+        let uri = emulator.uri_with(&[("?region", "?statement_timeout_s=2&region")]);
+        let uri = Uri::parse(&uri).expect("a URI");
+        Redshift::open(&uri, &self.rules.schema()).await.expect("a good URI")
     }
 
     /// Fails once in a way that may pass, and then does it.
@@ -78,6 +153,12 @@ impl Scene {
         assert!(!error.remedy().is_empty());
         error
     }
+}
+
+/// Folders stay when their files are deleted; S3 has none.
+fn files(folder: &Path) -> Vec<PathBuf> {
+    let entries = fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.path());
+    entries.flat_map(|path| if path.is_dir() { files(&path) } else { vec![path] }).collect()
 }
 
 #[test]
@@ -91,7 +172,6 @@ fn a_connection_lost_before_commit_leaves_nothing() {
             scene.expect_nothing().await;
             assert!(!scene.commit().await.expect("a second try").replayed);
             scene.expect_once().await;
-            assert_eq!(scene.redshift.staged().await.expect("names"), [""; 0]);
         });
     }
 }
@@ -131,7 +211,9 @@ fn a_connection_lost_at_any_statement_changes_nothing() {
                         scene.commit().await.expect("a second try");
                     }
                 }
-                scene.expect_once().await;
+                scene.expect_loaded().await;
+                // The table too, unless it was the session that drops it.
+                scene.expect_no_files();
                 if !was_met {
                     assert!(nth > 10, "a commit has more statements than {nth}");
                     break;
@@ -143,15 +225,7 @@ fn a_connection_lost_at_any_statement_changes_nothing() {
 
 #[test]
 fn who_loses_against_another_transaction_may_try_again() {
-    for (code, message, detail) in [
-        (
-            "XX000",
-            "1023",
-            Some("Serializable isolation violation on table - 119371, transactions forming the cycle are: 1, 2"),
-        ),
-        ("40P01", "deadlock detected", None),
-        ("XX000", "could not complete because of conflict with concurrent transaction", None),
-    ] {
+    for (code, message, detail) in LOST {
         for statement in ["LOCK", "INSERT", "COMMIT"] {
             run(async {
                 let scene = scene(&Emulator::at(WIRE)).await;
@@ -239,11 +313,30 @@ fn a_lost_answer_of_the_data_api_changes_nothing() {
 
 #[test]
 fn what_the_data_api_ends_is_tried_anew() {
+    // Of the batch LOCK is the first.
+    for statement in ["SELECT", "CREATE", "COPY", "LOCK"] {
+        run(async {
+            let scene = scene(&Emulator::at(DATA)).await;
+            scene.arm(json!({"at": "run", "does": "abort", "statement": statement}));
+            scene.fails_then_loads(ErrorKind::Unavailable).await;
+            assert_eq!(met(&scene.marker), [1], "{statement}");
+            scene.expect_nothing().await;
+            assert!(!scene.commit().await.expect("a second try").replayed);
+            scene.expect_once().await;
+        });
+    }
+}
+
+/// Two tables are staged side by side: the first fails while the second is still being made.
+#[test]
+fn a_staging_table_that_is_made_late_is_taken_away() {
     run(async {
         let scene = scene(&Emulator::at(DATA)).await;
-        scene.arm(json!({"at": "run", "does": "abort"}));
+        scene.arm(json!({"at": "run", "does": "abort", "statement": "CREATE"}));
+        scene.arm(json!({"at": "run", "does": "delay", "statement": "CREATE", "nth": 2, "delay_ms": 3_000}));
         scene.fails_then_loads(ErrorKind::Unavailable).await;
-        disarm(&scene.marker);
+        assert_eq!(met(&scene.marker), [1, 1]);
+        tokio::time::sleep(Duration::from_secs(4)).await;
         scene.expect_nothing().await;
         assert!(!scene.commit().await.expect("a second try").replayed);
         scene.expect_once().await;
@@ -251,20 +344,75 @@ fn what_the_data_api_ends_is_tried_anew() {
 }
 
 #[test]
-fn a_batch_that_takes_too_long_is_found_out_about() {
+fn a_batch_that_loses_against_another_transaction_may_be_tried_again() {
+    for (code, message, detail) in LOST {
+        run(async {
+            let scene = scene(&Emulator::at(DATA)).await;
+            scene.arm(json!({"at": "run", "does": "refuse", "statement": "LOCK", "code": code, "message": message, "detail": detail}));
+            scene.fails_then_loads(ErrorKind::Conflict).await;
+            assert_eq!(met(&scene.marker), [1], "{message}");
+            scene.expect_nothing().await;
+            assert!(!scene.commit().await.expect("a second try").replayed);
+            scene.expect_once().await;
+        });
+    }
+}
+
+#[test]
+fn a_batch_that_takes_too_long_is_cancelled() {
     run(async {
         let emulator = Emulator::at(DATA);
-        let patient = scene(&emulator).await;
-        let hasty = emulator.uri_with(&[("?region", "?statement_timeout_s=2&region")]);
-        let hasty = Redshift::open(&hasty.parse_uri(), &patient.rules.schema()).await.expect("a good URI");
-        // The last thing of the commit's batch, which then may still come to its end.
-        patient.arm(json!({"at": "run", "does": "delay", "delay_ms": 20_000, "nth": 1}));
-        let error = hasty.commit(&patient.commit).await.expect_err("no patience");
-        assert!(error.is_temporary() && error.kind() == ErrorKind::Unavailable, "{error:?}");
-        disarm(&patient.marker);
-        patient.commit().await.expect("a second try");
-        patient.expect_once().await;
+        let scene = scene(&emulator).await;
+        let hasty = scene.hasty(&emulator).await;
+        scene.hold();
+        scene.notice_tidying();
+        let watched = async {
+            scene.held().await;
+            scene.until_met(1).await;
+            disarm(&scene.marker);
+        };
+        let (given_up, ()) = join(hasty.commit(&scene.commit), watched).await;
+        expect_given_up(given_up);
+        scene.expect_nothing().await;
+        assert!(!scene.commit().await.expect("a second try").replayed);
+        scene.expect_once().await;
     });
+}
+
+/// The one that gave up cannot cancel it; another, which finds nothing in the ledger yet, waits for it.
+#[test]
+fn a_batch_that_commits_behind_who_gave_up_is_found_done() {
+    run(async {
+        let emulator = Emulator::at(DATA);
+        let scene = scene(&emulator).await;
+        let hasty = scene.hasty(&emulator).await;
+        scene.hold();
+        scene.notice_tidying();
+        scene.arm(json!({"at": "CancelStatement", "does": "throttle", "times": 100, "statement": "LOCK"}));
+        scene.arm(json!({"at": "BatchExecuteStatement", "does": "delay", "statement": "LOCK", "nth": 2}));
+        let other = async {
+            scene.held().await;
+            scene.commit().await
+        };
+        let watched = async {
+            for fault in [1, 2, 3] {
+                scene.until_met(fault).await;
+            }
+            disarm(&scene.marker);
+        };
+        let (given_up, other, ()) = join3(hasty.commit(&scene.commit), other, watched).await;
+        expect_given_up(given_up);
+        assert!(other.expect("a receipt").replayed);
+        scene.expect_once().await;
+        assert!(scene.commit().await.expect("one more try").replayed);
+        scene.expect_once().await;
+    });
+}
+
+fn expect_given_up(outcome: Result<Receipt>) {
+    let error = outcome.expect_err("no patience");
+    assert!(error.is_temporary() && error.kind() == ErrorKind::Unavailable, "{error:?}");
+    assert!(error.to_string().contains("did not end in time"), "{error:?}");
 }
 
 #[test]
@@ -305,16 +453,5 @@ fn a_change_of_type_that_breaks_off_is_made_whole() {
                 }
             }
         });
-    }
-}
-
-/// A URI of a text that is known to be one.
-trait ParseUri {
-    fn parse_uri(&self) -> tablecast_core::Uri;
-}
-
-impl ParseUri for String {
-    fn parse_uri(&self) -> tablecast_core::Uri {
-        tablecast_core::Uri::parse(self).expect("a URI")
     }
 }

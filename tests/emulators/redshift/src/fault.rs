@@ -4,6 +4,7 @@
 use serde::{Deserialize, Serialize};
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 /// What is to go wrong, as the control port takes it.
 #[derive(Clone, Debug, Deserialize, Serialize)]
@@ -15,7 +16,7 @@ pub(crate) struct Fault {
     pub(crate) at: Point,
     /// What happens.
     pub(crate) does: Effect,
-    /// On the wire: only statements that begin with this are counted (`COMMIT`), in any case.
+    /// Only statements that begin with this are counted (`COMMIT`), in any case; of a batch, its first tells.
     #[serde(default)]
     pub(crate) statement: String,
     /// Which of a session's statements, or of the calls, is the first to be met.
@@ -66,7 +67,7 @@ pub(crate) enum Effect {
     DropAfter,
     /// Wire and run: the statement fails with `code`, `message` and `detail` instead.
     Refuse,
-    /// It takes `delay_ms` longer.
+    /// It takes `delay_ms` longer; calls and runs no longer than the fault is there.
     Delay,
     /// Calls: `ThrottlingException`
     Throttle,
@@ -118,9 +119,7 @@ impl Faults {
             if !known && !holds(sql, &armed.fault.marker) {
                 continue;
             }
-            let prefix = armed.fault.statement.as_bytes();
-            let begins = sql.trim_start().as_bytes().get(..prefix.len());
-            let counts = begins.is_some_and(|begins| begins.eq_ignore_ascii_case(prefix));
+            let counts = begins(sql, &armed.fault.statement);
             met.extend(armed.count(session, counts));
         }
         met
@@ -128,12 +127,22 @@ impl Faults {
 
     /// What a call of the Data API, or its run, meets.
     pub(crate) fn call(&self, point: Point, statements: &[String]) -> Vec<Fault> {
+        let first = statements.first().map_or("", String::as_str);
         let mut armed = self.lock();
         armed
             .iter_mut()
             .filter(|armed| armed.fault.at == point && statements.iter().any(|sql| holds(sql, &armed.fault.marker)))
-            .filter_map(|armed| armed.count(0, true))
+            .filter_map(|armed| armed.count(0, begins(first, &armed.fault.statement)))
             .collect()
+    }
+
+    /// Waits as long as a fault says, or until it is taken back.
+    pub(crate) async fn delay(&self, fault: &Fault) {
+        const STEP: Duration = Duration::from_millis(20);
+        let end = Instant::now() + Duration::from_millis(fault.delay_ms);
+        while Instant::now() < end && self.lock().iter().any(|armed| armed.fault.marker == fault.marker) {
+            tokio::time::sleep(STEP).await;
+        }
     }
 
     fn lock(&self) -> MutexGuard<'_, Vec<Armed>> {
@@ -146,6 +155,12 @@ fn holds(text: &str, marker: &str) -> bool {
     let is_part = |c: char| c.is_alphanumeric() || c == '_';
     text.match_indices(marker)
         .any(|(at, found)| !text[..at].ends_with(is_part) && !text[at + found.len()..].starts_with(is_part))
+}
+
+/// Whether a statement begins with a text, in any case.
+fn begins(sql: &str, prefix: &str) -> bool {
+    let start = sql.trim_start().as_bytes().get(..prefix.len());
+    start.is_some_and(|start| start.eq_ignore_ascii_case(prefix.as_bytes()))
 }
 
 impl Armed {
@@ -195,5 +210,19 @@ mod tests {
         assert!(faults.call(Point::ExecuteStatement, &mine).is_empty());
         assert_eq!([(); 3].map(|()| faults.call(Point::DescribeStatement, &mine).len()), [1, 1, 0]);
         assert!(serde_json::from_str::<Fault>(r#"{"marker":"","at":"wire","does":"explode"}"#).is_err());
+    }
+    #[test]
+    fn a_batch_is_told_by_its_first_statement() {
+        let faults = Faults::default();
+        faults.add(fault(r#"{"marker":"s1","at":"run","does":"abort","statement":"lock","nth":2}"#));
+        let run = |statements: &[&str]| {
+            let statements: Vec<String> = statements.iter().map(|sql| (*sql).to_owned()).collect();
+            faults.call(Point::Run, &statements).len()
+        };
+        assert_eq!(run(&["SELECT 1 FROM s1.t", "LOCK s1.t"]), 0);
+        assert_eq!(run(&["LOCK s1.t", "SELECT 1"]), 0, "the first");
+        assert_eq!(run(&["LOCK s2.t"]), 0, "of another schema");
+        assert_eq!(run(&[" LOCK s1.t", "SELECT 1"]), 1);
+        assert_eq!(run(&["LOCK s1.t"]), 0, "once only");
     }
 }

@@ -14,7 +14,6 @@ use serde_json::{Value, json};
 use statement::Record;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
 
 /// "BatchExecuteStatement": statements in a call.
 const MAX_STATEMENTS: usize = 40;
@@ -193,7 +192,7 @@ async fn meet(api: &Api, point: Point, sqls: &[String]) -> Result<bool> {
                 let message = format!("Active statements exceeded the allowed quota ({MAX_ACTIVE}).");
                 return Err(Failure("ActiveStatementsExceededException", message));
             }
-            Effect::Delay => tokio::time::sleep(Duration::from_millis(fault.delay_ms)).await,
+            Effect::Delay => api.world.faults.delay(&fault).await,
             Effect::DropAfter => lost = true,
             Effect::DropBefore | Effect::Refuse | Effect::Abort => {}
         }

@@ -13,7 +13,7 @@ use std::fmt::Write;
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 /// How a run ends.
 enum End {
@@ -124,7 +124,7 @@ async fn meet(engine: &mut Engine, world: &World, record: &Record) -> io::Result
     for fault in world.faults.call(Point::Run, &record.sqls) {
         match fault.does {
             Effect::Abort => return Ok(Some(End::Aborted)),
-            Effect::Delay => tokio::time::sleep(Duration::from_millis(fault.delay_ms)).await,
+            Effect::Delay => world.faults.delay(&fault).await,
             Effect::Refuse => {
                 let reply = engine.refuse(&refusal(&fault)).await?;
                 let last = record.sqls.len().saturating_sub(1);
