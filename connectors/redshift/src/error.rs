@@ -30,8 +30,8 @@ const BUCKET: &str = "make the bucket of the option stage, or correct its name";
 const REGION: &str = "take a bucket in the warehouse's region, or name the bucket's with stage_region=REGION";
 const GRANT: &str = "as its owner run: GRANT CREATE ON DATABASE … TO the user, or GRANT USAGE, CREATE ON SCHEMA … TO the user; \
                      tables that another user made need GRANT ALL (and ownership, to alter them)";
-const KEYED: &str = "Redshift may have chosen it by itself: ALTER TABLE … ALTER SORTKEY NONE, ALTER TABLE … ALTER DISTSTYLE EVEN, or \
-     ALTER TABLE … ALTER COLUMN … ENCODE LZO frees it; a view must be dropped and made anew; then run again";
+const KEYED: &str = "Redshift may have chosen it by itself: take the table's key (ALTER SORTKEY NONE, ALTER DISTSTYLE EVEN) or the \
+     column's encoding (ENCODE LZO) away; a view must be dropped and made anew; then run again";
 const HAND: &str = "undo the manual change of the named table or column, or rename the table away, then run again";
 const DEFECT: &str = "report this with the command and the message; nothing was loaded";
 
