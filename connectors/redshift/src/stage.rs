@@ -202,7 +202,8 @@ impl<'a> Staging<'a> {
     pub(crate) async fn fill(&self, commit: &Commit) -> Result<()> {
         let lanes = self.tables.len().min(LANES);
         let filling = (0..lanes).map(|lane| self.fill_lane(commit, lane, lanes));
-        futures_util::future::try_join_all(filling).await.map(drop)
+        // All to their end: what a dropped lane has sent would be made behind the back of who tidies up.
+        futures_util::future::join_all(filling).await.into_iter().collect()
     }
 
     /// Every so-manieth table, over one connection.
@@ -227,7 +228,8 @@ impl<'a> Staging<'a> {
             let key = format!("{}/{nth}.json.gz", table.folder);
             store.put(&key, packed?).await.map(|()| key)
         });
-        let files: Vec<String> = files.buffered(LANES).try_collect().await?;
+        let files: Vec<String> =
+            files.buffered(LANES).collect::<Vec<Result<_>>>().await.into_iter().collect::<Result<_>>()?;
         let manifest = store.url(&store.manifest(&table.folder, &files).await?);
 
         let sized: Vec<(StageColumn, Option<usize>)> =
