@@ -5,7 +5,7 @@ use crate::failure::{Exit, Failure};
 use crate::inputs::{Entry, Inputs};
 use crate::preview::Rows;
 use crate::{output, preview, stop};
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use indicatif::{HumanBytes, ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde_json::{Value, json};
 use std::fmt::Write;
 use std::io::IsTerminal;
@@ -72,16 +72,21 @@ pub(crate) async fn plan(args: &PlanArgs) -> Result<Exit, Failure> {
     };
     let outcome = work(&warehouse, &rules, &inputs).await?;
     if args.json {
-        output::print_json(&document(&outcome, &to, &rules))?;
+        let mut document = document(&outcome, &to, &rules);
+        document["would_read_bytes"] = warehouse.bytes().into();
+        output::print_json(&document)?;
     } else {
         let mut text = head(&to, &rules);
         text.push_str(&changes(&outcome.report, "to make"));
         text.push_str(&tables(&outcome.report));
         text.push_str(&notices(&outcome.report));
         let commits = output::count(outcome.report.commits.len() as u64, "commit");
+        let read = warehouse.bytes().map_or_else(String::new, |bytes| {
+            format!("its statements would read {} of what is there, as a dry run says\n", HumanBytes(bytes))
+        });
         let _ = writeln!(
             text,
-            "\n{commits} planned, nothing was done; rows that are there already count as loaded here\nnext: the same with `tablecast load`"
+            "\n{read}{commits} planned, nothing was done; rows that are there already count as loaded here\nnext: the same with `tablecast load`"
         );
         output::print(&text)?;
     }

@@ -13,6 +13,9 @@ use arrow_array::cast::AsArray;
 use rustc_hash::FxHashSet;
 use xxhash_rust::xxh3::Xxh3Default;
 
+/// How long the ledger's account of where calls came from becomes; names of files have no end.
+const SOURCE_BYTES: usize = 2_000;
+
 /// The loads in their order, each with its own discards, in as few commits as hold them. There is always one, if
 /// there is anything to say.
 pub(crate) fn commits(draft: &Draft, loads: Vec<(Load, Vec<Discard>)>, schema_version: i64) -> Vec<Commit> {
@@ -67,7 +70,20 @@ fn commit(
     if !discards.is_empty() {
         loads.push(discards_load(id, discards));
     }
-    (!loads.is_empty()).then(|| Commit { id, schema_version, source: draft.sources.join(", "), loads })
+    (!loads.is_empty()).then(|| Commit { id, schema_version, source: named(&draft.sources), loads })
+}
+
+/// The names of where calls came from, as many as the ledger has use for.
+fn named(sources: &[String]) -> String {
+    let mut text = String::new();
+    for (at, source) in sources.iter().enumerate() {
+        if at > 0 && text.len() + source.len() > SOURCE_BYTES {
+            return format!("{text} and {} more", sources.len() - at);
+        }
+        text.push_str(if at > 0 { ", " } else { "" });
+        text.push_str(source);
+    }
+    text
 }
 
 /// What the loads of a commit take of what a commit can hold. `_discards` has its place beside them.
@@ -162,5 +178,22 @@ fn discards_load(id: CommitId, discards: Vec<Discard>) -> Load {
         counts,
         fill: false,
         window: None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_ledger_names_as_many_sources_as_it_has_use_for() {
+        let names =
+            |count: usize| (0..count).map(|nth| format!("calls/2026-01-01/{nth:05}.ndjson")).collect::<Vec<_>>();
+        assert_eq!(named(&names(2)), "calls/2026-01-01/00000.ndjson, calls/2026-01-01/00001.ndjson");
+        let many = named(&names(600));
+        assert!(many.len() < SOURCE_BYTES + 100 && many.ends_with("more"), "{many}");
+        let shown = many.matches("ndjson").count();
+        assert!(many.ends_with(&format!(" and {} more", 600 - shown)), "{many}");
+        assert_eq!(named(&[]), "");
     }
 }

@@ -26,7 +26,8 @@ use std::fmt::Debug;
 ///    column's values survive a change of its type.
 ///
 /// Between calls nothing is held: a dropped future or an error closes the connection it used.
-/// Wrappers forward all four items; there are no default methods on purpose.
+/// Wrappers forward every item. One has a default: [`estimate`](Warehouse::estimate) changes nothing, and most warehouses
+/// have no answer to it.
 #[async_trait]
 pub trait Warehouse: Debug + Send + Sync + 'static {
     /// Facts about this kind of warehouse; no I/O.
@@ -41,4 +42,11 @@ pub trait Warehouse: Debug + Send + Sync + 'static {
 
     /// Loads all of `commit`, visible at once, once only per [`CommitId`](crate::CommitId).
     async fn commit(&self, commit: &Commit) -> Result<Receipt>;
+
+    /// The bytes that the statements of `commit` would read, where a warehouse charges for them and can say so without
+    /// running them. It changes nothing. Tables and columns that are not there yet count as empty.
+    async fn estimate(&self, commit: &Commit) -> Result<Option<u64>> {
+        let _ = commit;
+        Ok(None)
+    }
 }

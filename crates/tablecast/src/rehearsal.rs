@@ -13,17 +13,24 @@ pub struct Rehearsal {
     dialect: &'static Dialect,
     live: Option<Arc<dyn Warehouse>>,
     changes: Mutex<Vec<Change>>,
+    bytes: Mutex<Option<u64>>,
 }
 
 impl Rehearsal {
     /// Before an empty warehouse of a kind; nothing is contacted.
     pub fn offline(dialect: &'static Dialect) -> Self {
-        Rehearsal { dialect, live: None, changes: Mutex::default() }
+        Rehearsal { dialect, live: None, changes: Mutex::default(), bytes: Mutex::default() }
     }
 
     /// Before a live warehouse, which is only described.
     pub fn before(live: Arc<dyn Warehouse>) -> Self {
-        Rehearsal { dialect: live.dialect(), live: Some(live), changes: Mutex::default() }
+        Rehearsal { dialect: live.dialect(), live: Some(live), changes: Mutex::default(), bytes: Mutex::default() }
+    }
+
+    /// The bytes that the commits so far would read, if the warehouse charges for them:
+    /// [`Warehouse::estimate`], summed up.
+    pub fn bytes(&self) -> Option<u64> {
+        *self.bytes.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -49,11 +56,21 @@ impl Warehouse for Rehearsal {
     }
 
     async fn commit(&self, commit: &Commit) -> Result<Receipt> {
+        if let Some(more) = self.estimate(commit).await? {
+            let mut bytes = self.bytes.lock().unwrap_or_else(PoisonError::into_inner);
+            *bytes = Some(bytes.unwrap_or(0).saturating_add(more));
+        }
         let tables = commit.loads.iter().map(|load| {
             let mut counts = load.counts;
             counts.loaded = counts.received - counts.duplicates - counts.filtered - counts.discarded;
             (load.table.clone(), counts)
         });
         Ok(Receipt { id: commit.id, replayed: false, tables: tables.collect() })
+    }
+    async fn estimate(&self, commit: &Commit) -> Result<Option<u64>> {
+        match &self.live {
+            Some(live) => live.estimate(commit).await,
+            None => Ok(None),
+        }
     }
 }

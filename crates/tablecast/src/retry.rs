@@ -98,6 +98,10 @@ impl Warehouse for Retry {
     async fn commit(&self, commit: &Commit) -> Result<Receipt> {
         repeat!(self, self.inner.commit(commit))
     }
+
+    async fn estimate(&self, commit: &Commit) -> Result<Option<u64>> {
+        repeat!(self, self.inner.estimate(commit))
+    }
 }
 
 #[cfg(test)]

@@ -69,4 +69,8 @@ impl Warehouse for Timeout {
     async fn commit(&self, commit: &Commit) -> Result<Receipt> {
         within(self.limits.commit, "commit", self.inner.commit(commit)).await
     }
+
+    async fn estimate(&self, commit: &Commit) -> Result<Option<u64>> {
+        within(self.limits.describe, "estimate", self.inner.estimate(commit)).await
+    }
 }

@@ -75,4 +75,16 @@ impl Warehouse for Trace {
         }
         answer
     }
+
+    async fn estimate(&self, commit: &Commit) -> Result<Option<u64>> {
+        let start = Instant::now();
+        let answer = self.inner.estimate(commit).await;
+        match &answer {
+            Ok(bytes) => {
+                debug!(target: "tablecast", warehouse = self.dialect().name, ms = ms(start), commit = %commit.id, bytes, "estimated");
+            }
+            Err(error) => self.failed("estimate", ms(start), error),
+        }
+        answer
+    }
 }

@@ -11,6 +11,8 @@ const FRAME_BYTES: usize = 4_096;
 /// The words around a column's names in a merge, and in an insert.
 const MERGE_BYTES: usize = 160;
 const INSERT_BYTES: usize = 20;
+/// What a warehouse may need around a staged document to read it.
+const JSON_BYTES: usize = 80;
 /// The words around a column's names where empty cells are filled.
 const FILL_BYTES: usize = 40;
 
@@ -54,13 +56,19 @@ pub fn groups(load: &Load, dialect: &Dialect) -> Vec<Vec<usize>> {
 /// The most bytes that one statement spends on a column: in a merge, the update of its versions.
 fn longest_bytes(load: &Load, at: usize, dialect: &Dialect) -> usize {
     let name = &load.columns[at].name;
+    let read = read_bytes(load, at);
     if load.kind != TableKind::Merge {
         let quote = |name: &Ident| (dialect.quote)(name.as_str()).len();
-        return if load.fill { 2 * quote(name) + quote(&load.table) + FILL_BYTES } else { quote(name) + INSERT_BYTES };
+        let fill = 2 * quote(name) + quote(&load.table) + FILL_BYTES;
+        return read + if load.fill { fill } else { quote(name) + INSERT_BYTES };
     }
-    5 * (dialect.quote)(name.as_str()).len()
+    read + 5 * (dialect.quote)(name.as_str()).len()
         + 4 * (dialect.quote)(versions_table(&load.table).as_str()).len()
         + MERGE_BYTES
+}
+
+fn read_bytes(load: &Load, at: usize) -> usize {
+    if load.columns[at].ty == Type::Json { JSON_BYTES } else { 0 }
 }
 
 /// What the statements of an append spend on a column.
@@ -113,7 +121,7 @@ pub fn script_bytes(load: &Load, dialect: &Dialect) -> usize {
     let of_column = |at: usize| match load.kind {
         // In two updates and two inserts, which together are not three times the longest.
         TableKind::Merge => 3 * longest_bytes(load, at, dialect),
-        _ => append_bytes(&load.columns[at].name, &load.table, load.fill, dialect),
+        _ => append_bytes(&load.columns[at].name, &load.table, load.fill, dialect) + 2 * read_bytes(load, at),
     };
     let columns: usize = (1..load.columns.len()).map(of_column).sum();
     columns + statements(load, dialect) * FRAME_BYTES
