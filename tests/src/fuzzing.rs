@@ -7,7 +7,9 @@ use serde::Deserialize;
 use std::collections::BTreeSet;
 use tablecast_core::ident::{self, CORE_COLUMNS, STANDARD_TABLES, Section};
 use tablecast_core::memory::DIALECT;
-use tablecast_core::{Catalog, Change, Draft, Ident, LiveType, Origin, Plan, Rules, Secret, TableKind, Type, Uri};
+use tablecast_core::{
+    Catalog, Change, Dialect, Draft, Ident, LiveType, Origin, Plan, Rules, Secret, TableKind, Type, Uri,
+};
 
 /// Lines of events: planned without a panic, into a plan that adds up and is the same when made again.
 pub fn event(bytes: &[u8]) {
@@ -23,7 +25,7 @@ pub fn event(bytes: &[u8]) {
     let draft = drafted();
     let empty = Catalog::default();
     let plan = draft.plan(&empty);
-    adds_up(&plan, &empty);
+    adds_up(&plan, &empty, &DIALECT);
     assert!(draft.is_empty() || !plan.commits.is_empty(), "{} calls left no trace", draft.events());
 
     let again = drafted().plan(&empty);
@@ -35,11 +37,11 @@ pub fn event(bytes: &[u8]) {
     after.advance(&plan.changes);
     let settled = draft.plan(&after);
     assert!(settled.changes.is_empty(), "nothing is left to change once the changes are made: {:?}", settled.changes);
-    adds_up(&settled, &after);
+    adds_up(&settled, &after, &DIALECT);
 }
 
 /// What every plan must satisfy: it changes what is not there yet, loads only what then is, and loses no row.
-pub fn adds_up(plan: &Plan, live: &Catalog) {
+pub fn adds_up(plan: &Plan, live: &Catalog, dialect: &Dialect) {
     let mut catalog = live.clone();
     for change in &plan.changes {
         match change {
@@ -87,7 +89,7 @@ pub fn adds_up(plan: &Plan, live: &Catalog) {
             assert!(!unique.contains(&None), "{table}: a row without a key");
             for column in &load.columns {
                 let name = column.name.as_str();
-                assert!(name.len() <= DIALECT.max_identifier, "{table}.{name}");
+                assert!(name.len() <= dialect.max_identifier, "{table}.{name}");
                 let live = catalog.column(table, name).and_then(LiveType::known);
                 match column.values {
                     Some(at) => {

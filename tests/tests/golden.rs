@@ -27,7 +27,7 @@ fn plan(name: &str, text: &str, rules: &Rules, dialect: &'static Dialect, live: 
         draft.push_line_from(&mut origin, line.as_bytes());
     }
     let plan = draft.plan(live);
-    fuzzing::adds_up(&plan, live);
+    fuzzing::adds_up(&plan, live, dialect);
     live.advance(&plan.changes);
     format!("== {name}\n{}", render::plan(&plan))
 }

@@ -19,6 +19,9 @@ struct Emulator {
     start: Start,
     /// What must be there first.
     needs: Option<fn(&Shell) -> Result>,
+    /// How many a test run starts: one that is written in Python keeps one processor busy. The variables of the second end
+    /// in `_2`.
+    copies: usize,
     /// A Python environment for its tests: the variable with its `python`, and the lock file.
     python: Option<(&'static str, &'static str)>,
 }
@@ -28,16 +31,30 @@ enum Start {
     /// A binary of the workspace, named like its package.
     Package(&'static str),
     /// A script, in an environment made from a lock file, with one of these Pythons.
-    #[allow(dead_code, reason = "for the emulators that come from PyPI")]
     Python { script: &'static str, lock: &'static str, versions: &'static [&'static str] },
 }
 
-const EMULATORS: &[Emulator] = &[Emulator {
-    name: "redshift",
-    start: Start::Package("tablecast-redshift-emulator"),
-    needs: Some(postgres::install),
-    python: Some(("TABLECAST_REDSHIFT_PYTHON", "tests/emulators/redshift/requirements.txt")),
-}];
+const EMULATORS: &[Emulator] = &[
+    Emulator {
+        name: "bigquery",
+        start: Start::Python {
+            script: "tests/emulators/bigquery/serve.py",
+            lock: "tests/emulators/bigquery/requirements.txt",
+            versions: &["3.13"],
+        },
+        needs: None,
+        copies: 2,
+        // It says itself which Python has Google's client.
+        python: None,
+    },
+    Emulator {
+        name: "redshift",
+        start: Start::Package("tablecast-redshift-emulator"),
+        needs: Some(postgres::install),
+        copies: 1,
+        python: Some(("TABLECAST_REDSHIFT_PYTHON", "tests/emulators/redshift/requirements.txt")),
+    },
+];
 
 /// Any Python that the tests' tools run on.
 const TOOL_PYTHONS: &[&str] = &["3.13", "3.12", "3.11", "3.10"];
@@ -82,6 +99,11 @@ pub(crate) fn start(sh: &Shell, names: &[String]) -> Result<Vec<Running>> {
             started.variables.push((variable.to_owned(), python.to_string_lossy().into_owned()));
         }
         running.push(started);
+        for copy in 2..=emulator.copies {
+            let mut started = emulator.start(sh)?;
+            started.variables.iter_mut().for_each(|(name, _)| name.push_str(&format!("_{copy}")));
+            running.push(started);
+        }
     }
     Ok(running)
 }

@@ -16,6 +16,8 @@ pub use registry::{check, check_with, connectors, dialect, open, open_with};
 pub use rehearsal::Rehearsal;
 pub use report::{CommitReport, Report};
 pub use retry::{Retry, RetryPolicy};
+#[cfg(feature = "bigquery")]
+pub use tablecast_bigquery as bigquery;
 pub use tablecast_core as core;
 pub use tablecast_core::{
     Catalog, Change, Commit, CommitId, Connector, Counts, Cut, Dialect, Draft, Error, ErrorKind, Finding, Ident,

@@ -15,12 +15,13 @@ macro_rules! connectors {
 }
 
 connectors! {
+    "bigquery" ["bigquery"] => tablecast_bigquery::CONNECTOR;
     "sqlite" ["sqlite"] => tablecast_sqlite::CONNECTOR;
     "redshift" by "redshift-wire" ["redshift", "redshift-data"] => tablecast_redshift::CONNECTOR;
 }
 
 /// Schemes that are spoken for, but whose connectors this version does not have.
-const NOT_YET: &[&str] = &["bigquery", "snowflake"];
+const NOT_YET: &[&str] = &["snowflake"];
 
 /// The connectors that are compiled in, by the features `sqlite` … of this crate.
 pub fn connectors() -> &'static [Connector] {

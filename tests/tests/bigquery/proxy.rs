@@ -1,0 +1,213 @@
+//! A proxy in front of the emulator that goes wrong on cue: answers that get lost, faults that are no JSON, uploads that
+//! break off, and a client that is cut off for good.
+
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::task::JoinHandle;
+
+/// How long a call is held up: as long as another writer needs for what it does meanwhile.
+const HELD: Duration = Duration::from_millis(700);
+
+/// What goes wrong.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum How {
+    /// The call does its work, and its answer is lost.
+    LoseAnswer,
+    /// 503 with a page for people; the call does nothing.
+    Unavailable,
+    /// 429 with an error that has no `errors`; the call does nothing.
+    TooMany,
+    /// The connection breaks in the middle of what is sent.
+    Cut,
+    /// 403 for a missing right.
+    Forbidden,
+    /// The call is passed on after a while.
+    Hold,
+}
+
+/// A call that goes wrong: the first so many times that its first line or its body holds `part`.
+#[derive(Clone, Debug)]
+pub(crate) struct Fault {
+    pub(crate) part: &'static str,
+    pub(crate) how: How,
+    pub(crate) times: usize,
+}
+
+#[derive(Default)]
+struct State {
+    faults: Vec<Fault>,
+    /// First lines of all calls.
+    calls: Vec<String>,
+    /// Calls after which nothing gets through any more, and whether the last of them loses its answer.
+    dead_after: Option<(usize, bool)>,
+}
+
+impl State {
+    /// What goes wrong with a call that has this text.
+    fn take(&mut self, text: &str) -> Option<How> {
+        let fault = self.faults.iter_mut().find(|fault| fault.times > 0 && text.contains(fault.part))?;
+        fault.times -= 1;
+        Some(fault.how)
+    }
+}
+
+/// It stops when it is dropped.
+pub(crate) struct Proxy {
+    address: SocketAddr,
+    state: Arc<Mutex<State>>,
+    task: JoinHandle<()>,
+}
+
+impl Drop for Proxy {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+impl Proxy {
+    /// Listens on a free port of this machine and passes calls on to `behind` (`http://127.0.0.1:PORT`).
+    pub(crate) async fn new(behind: &str, faults: &[Fault]) -> Proxy {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+        let address = listener.local_addr().expect("an address");
+        let state = Arc::new(Mutex::new(State { faults: faults.to_vec(), ..State::default() }));
+        let (behind, shared) = (behind.trim_start_matches("http://").to_owned(), state.clone());
+        let task = tokio::spawn(async move {
+            while let Ok((client, _)) = listener.accept().await {
+                let (behind, state) = (behind.clone(), shared.clone());
+                // A connection that breaks is what this is for.
+                tokio::spawn(async move { drop(serve(client, &behind, &state).await) });
+            }
+        });
+        Proxy { address, state, task }
+    }
+
+    pub(crate) fn endpoint(&self) -> String {
+        format!("http://{}", self.address)
+    }
+
+    /// Lets so many calls through and then none; with `lost`, the last one does its work and its answer is lost.
+    pub(crate) fn die_after(&self, calls: usize, lost: bool) {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner).dead_after = Some((calls, lost));
+    }
+
+    /// Waits until nothing gets through any more.
+    pub(crate) async fn died(&self) {
+        loop {
+            let dead = {
+                let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+                state.dead_after.is_some_and(|(most, _)| state.calls.len() > most)
+            };
+            if dead {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    }
+
+    /// The first lines of the calls so far.
+    pub(crate) fn calls(&self) -> Vec<String> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner).calls.clone()
+    }
+
+    /// The faults that have not happened as often as they should.
+    pub(crate) fn unused(&self) -> Vec<Fault> {
+        let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        state.faults.iter().filter(|fault| fault.times > 0).cloned().collect()
+    }
+}
+
+async fn serve(mut client: TcpStream, behind: &str, state: &Mutex<State>) -> std::io::Result<()> {
+    let mut request = Vec::new();
+    let head = loop {
+        if client.read_buf(&mut request).await? == 0 {
+            return Ok(());
+        }
+        if let Some(at) = request.windows(4).position(|bytes| bytes == b"\r\n\r\n") {
+            break at + 4;
+        }
+    };
+    let text = String::from_utf8_lossy(&request[..head]).into_owned();
+    let first = text.lines().next().unwrap_or_default().to_owned();
+    let length = text.lines().find_map(|line| {
+        let (name, value) = line.split_once(':')?;
+        name.eq_ignore_ascii_case("content-length").then(|| value.trim().parse::<usize>().ok())?
+    });
+    let end = head + length.unwrap_or(0);
+    let mut how = {
+        let mut state = state.lock().unwrap_or_else(PoisonError::into_inner);
+        state.calls.push(first.clone());
+        match state.dead_after {
+            Some((most, _)) if state.calls.len() > most => return Ok(()),
+            Some((most, true)) if state.calls.len() == most => Some(How::LoseAnswer),
+            _ => state.take(&first),
+        }
+    };
+    let wanted = if how == Some(How::Cut) { head + length.unwrap_or(0) / 2 } else { end };
+    while request.len() < wanted {
+        if client.read_buf(&mut request).await? == 0 {
+            return Ok(());
+        }
+    }
+    if how.is_none() {
+        how = state.lock().unwrap_or_else(PoisonError::into_inner).take(&String::from_utf8_lossy(&request[head..]));
+    }
+    let page = |status: &str, kind: &str, body: &str| {
+        format!(
+            "HTTP/1.1 {status}\r\ncontent-type: {kind}\r\ncontent-length: {}\r\nconnection: close\r\n\r\n{body}",
+            body.len()
+        )
+    };
+    let answer = match how {
+        Some(How::Cut) => return Ok(()),
+        Some(How::Unavailable) => {
+            page("503 Service Unavailable", "text/html", "<html>backend error</html>").into_bytes()
+        }
+        Some(How::TooMany) => {
+            let body = r#"{"error": {"code": 429, "message": "slow down", "status": "RESOURCE_EXHAUSTED"}}"#;
+            page("429 Too Many Requests", "application/json", body).into_bytes()
+        }
+        Some(How::Forbidden) => {
+            let message = "Access Denied: User does not have bigquery.jobs.create permission in project test-project.";
+            let body = format!(
+                r#"{{"error": {{"code": 403, "message": "{message}", "errors": [{{"reason": "accessDenied", "message": "m"}}]}}}}"#
+            );
+            page("403 Forbidden", "application/json", &body).into_bytes()
+        }
+        Some(How::Hold) => {
+            tokio::time::sleep(HELD).await;
+            forward(&text, &request[head..end], behind).await?
+        }
+        Some(How::LoseAnswer) | None => forward(&text, &request[head..end], behind).await?,
+    };
+    if how != Some(How::LoseAnswer) {
+        client.write_all(&answer).await?;
+    }
+    client.shutdown().await
+}
+
+/// Passes a call on over a connection of its own; the whole answer.
+async fn forward(head: &str, body: &[u8], behind: &str) -> std::io::Result<Vec<u8>> {
+    let mut server = TcpStream::connect(behind).await?;
+    let kept = head.trim_end().lines().filter(|line| !line.to_ascii_lowercase().starts_with("connection:"));
+    let head: Vec<&str> = kept.collect();
+    server.write_all(format!("{}\r\nconnection: close\r\n\r\n", head.join("\r\n")).as_bytes()).await?;
+    server.write_all(body).await?;
+    let mut answer = Vec::new();
+    server.read_to_end(&mut answer).await?;
+    Ok(answer)
+}
+
+/// A call of our own, past every client: its answer's body.
+pub(crate) async fn call(endpoint: &str, what: &str, body: &str) -> String {
+    let host = endpoint.trim_start_matches("http://");
+    let head = format!(
+        "{what} HTTP/1.1\r\nhost: {host}\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n",
+        body.len()
+    );
+    let answer = forward(&head, body.as_bytes(), host).await.expect("an answer");
+    let answer = String::from_utf8_lossy(&answer).into_owned();
+    answer.split_once("\r\n\r\n").map(|(_, body)| body.to_owned()).unwrap_or_default()
+}
