@@ -145,6 +145,27 @@ fn sizes(changes: &[Change]) -> Sizes {
     sizes
 }
 
+/// The tables and columns that a change lacks. Of a table that came since the plan was made that is columns, each of
+/// which may raise the schema's version.
+fn lacking(live: &Catalog, change: &Change) -> Result<Vec<Change>> {
+    let add = |table: &Ident, there: &Table, columns: &[(Ident, Type)]| {
+        let missing = columns.iter().filter(|(column, _)| !there.columns.contains_key(column));
+        missing
+            .map(|(column, ty)| Change::AddColumn { table: table.clone(), column: column.clone(), ty: *ty })
+            .collect()
+    };
+    match change {
+        Change::CreateTable { table, columns, .. } => {
+            Ok(live.table(table.as_str()).map_or_else(|| vec![change.clone()], |there| add(table, there, columns)))
+        }
+        Change::AddColumn { table, column, ty } => match live.table(table.as_str()) {
+            Some(there) => Ok(add(table, there, &[(column.clone(), *ty)])),
+            None => Err(stale("a table is gone since the plan was made", table)),
+        },
+        Change::Widen { .. } | Change::Grow { .. } => Ok(Vec::new()),
+    }
+}
+
 struct Applying<'a> {
     redshift: &'a Redshift,
     changes: &'a [Change],
@@ -204,30 +225,19 @@ impl Applying<'_> {
         let mut live = self.look(session).await?;
         let mut statements = Vec::new();
         for change in self.changes {
-            let raises = live.is_raised_by(change);
-            match change {
-                Change::CreateTable { table, kind, columns } => match live.table(table.as_str()) {
-                    None => {
+            for change in lacking(&live, change)? {
+                match &change {
+                    Change::CreateTable { table, kind, columns } => {
                         statements.extend(sql::create_table(&sql, table, *kind, columns, &self.sizes, redshift.keys));
                     }
-                    Some(there) => {
-                        let missing = columns.iter().filter(|(column, _)| !there.columns.contains_key(column));
-                        statements.extend(missing.map(|(column, ty)| self.add_column(table, column, *ty)));
+                    Change::AddColumn { table, column, ty } => {
+                        statements.push(self.add_column(table, column, *ty));
+                        statements.extend(live.is_raised_by(&change).then(|| sql.raise()));
                     }
-                },
-                Change::AddColumn { table, column, ty } => {
-                    let there = live
-                        .table(table.as_str())
-                        .ok_or_else(|| stale("a table is gone since the plan was made", table))?;
-                    if there.columns.contains_key(column) {
-                        continue;
-                    }
-                    statements.push(self.add_column(table, column, *ty));
-                    statements.extend(raises.then(|| sql.raise()));
+                    Change::Widen { .. } | Change::Grow { .. } => {}
                 }
-                Change::Widen { .. } | Change::Grow { .. } => continue,
+                live.advance(&[change]);
             }
-            live.advance(std::slice::from_ref(change));
         }
         // A column that raises the version and its raise must not be parted.
         let mut rest = statements.as_slice();

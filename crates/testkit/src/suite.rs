@@ -196,6 +196,7 @@ macro_rules! every_case {
                 two_writers_with_plans_of_the_same_moment
                 a_stale_plan_is_refused
                 a_null_planned_before_its_column_came
+                a_null_planned_before_a_table_planned_earlier_came
                 counts_that_do_not_add_up_roll_everything_back
                 lost_answers_change_nothing
                 two_writers_at_the_same_time

@@ -173,6 +173,29 @@ pub async fn a_null_planned_before_its_column_came(room: &Room<'_>) -> Checked {
     room.expect("users", "id | n | plan\n u1 | 1 |").await
 }
 
+/// The same, where the column comes by a plan that was made before the table was there.
+pub async fn a_null_planned_before_a_table_planned_earlier_came(room: &Room<'_>) -> Checked {
+    let other = room.second().await?;
+    let early = room.draft(&[at("m3", 10, r#"{"plan": "old"}"#)]);
+    let planned = early.plan(&other.warehouse.describe(&early.tables()).await?);
+    room.load(&[at("m1", 1, r#"{"n": 1}"#)]).await?;
+    let warehouse = &room.opened().warehouse;
+    let draft = room.draft(&[at("m2", 20, r#"{"plan": null}"#)]);
+    let plan = draft.plan(&warehouse.describe(&draft.tables()).await?);
+    warehouse.apply(&plan.changes).await?;
+    let plan = draft.plan(&warehouse.describe(&draft.tables()).await?);
+
+    other.warehouse.apply(&planned.changes).await?;
+    load(&*other.warehouse, &early).await?;
+    for commit in &plan.commits {
+        match warehouse.commit(commit).await {
+            Err(error) if error.kind() == ErrorKind::SchemaMismatch => drop(load(&**warehouse, &draft).await?),
+            out => drop(out?),
+        }
+    }
+    room.expect("users", "id | n | plan\n u1 | 1 |").await
+}
+
 /// A commit of which one table does not add up is not there at all, and does not keep the good one out.
 pub async fn counts_that_do_not_add_up_roll_everything_back(room: &Room<'_>) -> Checked {
     room.load(&lines()[..1]).await?;
