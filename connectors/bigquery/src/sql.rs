@@ -193,7 +193,7 @@ impl<'a> Writer<'a> {
                     .iter()
                     .filter(|column| column.ty == Type::Json)
                     .map(|column| self.sql.quote(&column.name))
-                    .map(|name| format!("PARSE_JSON({name}, wide_number_mode => 'round') AS {name}"))
+                    .map(|name| format!("{} AS {name}", parsed(&name)))
                     .collect();
                 let all = match json.is_empty() {
                     true => "*".to_owned(),
@@ -242,6 +242,11 @@ impl<'a> Writer<'a> {
         };
         out.push(self.sql.count_present(load, &stages[0], within));
         out
+    }
+
+    /// A transaction that changes a table without changing anything in it: to see whether one may.
+    pub(crate) fn rehearse(&self, table: &str) -> String {
+        format!("BEGIN TRANSACTION;\nDELETE FROM {} WHERE FALSE;\nCOMMIT TRANSACTION", self.sql.table(table))
     }
 
     /// Takes the guard, if the schema has the version that was planned for and no change is under way.
@@ -452,6 +457,11 @@ fn literal(value: Value<'_>) -> String {
         Value::Timestamp(_) => format!("{}+00'", text.trim_end_matches('\'')),
         _ => text,
     }
+}
+
+/// Staged text as JSON. What BigQuery cannot read, a number beyond all floats for example, is kept as a string.
+fn parsed(name: &str) -> String {
+    format!("IF({name} IS NULL, NULL, COALESCE(SAFE.PARSE_JSON({name}, wide_number_mode => 'round'), TO_JSON({name})))")
 }
 
 /// A value that nobody knows before the query runs.

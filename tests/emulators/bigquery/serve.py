@@ -9,6 +9,7 @@ import functools
 import gc
 import gzip
 import itertools
+import logging
 import os
 import shutil
 import socket
@@ -45,6 +46,14 @@ def attach(connection, project):
     database._attached.add(project)
 
 
+# JSON has no numbers that a float does not hold, as in BigQuery.
+
+ROUND = "WHEN 'round' THEN CASE"
+TOO_LARGE = """
+    WHEN regexp_matches(s, '[0-9][eE][+]?[1-9][0-9]{3}')
+        THEN _raise('Invalid input to PARSE_JSON: number cannot be rounded')"""
+
+
 @functools.cache
 def connect():
     connection = duckdb.connect()
@@ -55,7 +64,8 @@ def connect():
     native.register(connection)
     for path in database.FUNCTIONS:
         if path.name != "geography.sql":
-            connection.execute(database.MACRO.sub(r"CREATE MACRO bq.main.\1", path.read_text()))
+            text = path.read_text().replace(ROUND, ROUND + TOO_LARGE)
+            connection.execute(database.MACRO.sub(r"CREATE MACRO bq.main.\1", text))
     attach(connection, settings.default_project_id)
     schema = database.quote(settings.default_project_id, settings.default_dataset_id)
     connection.execute(f"CREATE SCHEMA IF NOT EXISTS {schema}")
@@ -299,6 +309,8 @@ def main():
     settings.default_dataset_id = "unused"
     # Trees of syntax come and go; looking for cycles among them all the time takes a tenth of it.
     gc.set_threshold(100_000, 50, 50)
+    # Partitions and clusters mean nothing to DuckDB, which is said for each table.
+    logging.getLogger("sqlglot").setLevel(logging.ERROR)
     patch()
     database.connection()
     listener = socket.create_server(("127.0.0.1", 0))

@@ -84,6 +84,26 @@ fn thousands_of_long_names_fit_the_scripts() {
 }
 
 #[test]
+fn no_table_gets_more_columns_than_bigquery_has() {
+    let traits: Vec<String> = (0..10_100).map(|nth| format!(r#""t{nth}":{nth}"#)).collect();
+    let line = format!(
+        r#"{{"type":"identify","messageId":"m","userId":"u","receivedAt":"2026-01-01T00:00:00Z","traits":{{{}}}}}"#,
+        traits.join(",")
+    );
+    let mut draft = Draft::new(&Rules::default(), &DIALECT);
+    draft.push_line(line.as_bytes());
+    let plan = draft.plan(&Catalog::default());
+    let mut catalog = Catalog::default();
+    catalog.advance(&plan.changes);
+    for table in ["identifies", "users", "_users_versions"] {
+        let width = catalog.tables[table].columns.len();
+        assert!(width > 9_900 && width <= 9_990, "{table}: {width}");
+    }
+    let kept = plan.commits.iter().flat_map(|commit| &commit.loads).filter(|load| load.table == *"_discards");
+    assert!(kept.map(Load::rows).sum::<usize>() > 100);
+}
+
+#[test]
 fn spans_are_inserted_one_after_the_other() {
     let script = script(&plan(&[LINE]), None, &[(0, 9), (10, 19), (20, 29)]);
     let inserts: Vec<&String> = script.iter().filter(|text| text.starts_with("INSERT INTO `d`.`identifies`")).collect();

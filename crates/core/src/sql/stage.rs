@@ -12,7 +12,7 @@ const FRAME_BYTES: usize = 4_096;
 const MERGE_BYTES: usize = 160;
 const INSERT_BYTES: usize = 20;
 /// What a warehouse may need around a staged document to read it.
-const JSON_BYTES: usize = 80;
+const JSON_BYTES: usize = 120;
 /// The words around a column's names where empty cells are filled.
 const FILL_BYTES: usize = 40;
 
