@@ -8,6 +8,8 @@ mod faults;
 mod proxy;
 #[path = "bigquery/warehouse.rs"]
 mod warehouse;
+#[path = "bigquery/wrong.rs"]
+mod wrong;
 
 use async_trait::async_trait;
 use std::future::Future;

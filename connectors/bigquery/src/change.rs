@@ -232,7 +232,7 @@ async fn keep(warehouse: &BigQuery, location: &str, entry: &str, load: &Load) ->
     let staged = shared::stage_columns(load, &group);
     let stage = Names::new(crate::now()).table(0, 0);
     let data = stage::encode(&load.batch, &staged)?;
-    stage::fill(client, (dataset, location), &stage, &stage::schema(&staged), &data, load.rows()).await?;
+    stage::fill(client, (dataset, location), "change", &stage, &stage::schema(&staged), &data, load.rows()).await?;
     let kept = client.run(location, &Writer::new(dataset).keep(entry, load, &[group], &stage)).await;
     stage::clear(client, dataset, &[stage]).await;
     kept?;

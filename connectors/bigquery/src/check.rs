@@ -3,9 +3,15 @@
 use crate::BigQuery;
 use crate::error::Fault;
 use crate::schema;
-use crate::sql::ONE;
+use crate::sql::{ONE, Writer};
+use crate::stage;
 use crate::types::DIALECT;
-use tablecast_core::{Error, Finding, Ident, Result};
+use futures_util::{StreamExt, stream};
+use std::collections::BTreeMap;
+use std::time::Duration;
+use tablecast_core::ident::STANDARD_TABLES;
+use tablecast_core::sql::StageColumn;
+use tablecast_core::{Error, ErrorKind, Finding, Ident, Result, Type};
 
 /// What a load would trip over, and what is as it should be.
 pub(crate) async fn check(opened: Result<BigQuery>) -> Vec<Finding> {
@@ -43,7 +49,7 @@ pub(crate) async fn check(opened: Result<BigQuery>) -> Vec<Finding> {
         Err(fault) => bad("jobs", fault),
     });
     if is_there {
-        findings.push(rights(&warehouse).await);
+        findings.push(rights(&warehouse, &location).await);
         findings.extend(tables(&warehouse).await);
     }
     findings
@@ -53,17 +59,18 @@ fn bad(what: &str, fault: Fault) -> Finding {
     Finding::bad(what, &Error::from(fault))
 }
 
-/// Makes a table that goes away by itself, and drops it.
-async fn rights(warehouse: &BigQuery) -> Finding {
-    let table = crate::stage::Names::new(crate::now()).table(0, 0);
-    let schema = crate::stage::schema(&[]);
-    let lives = std::time::Duration::from_secs(3_600);
-    let made = match warehouse.client.create_passing(&warehouse.dataset, &table, &schema, lives).await {
-        Ok(()) => warehouse.client.drop_table(&warehouse.dataset, &table).await,
-        Err(fault) => Err(fault),
-    };
-    match made {
-        Ok(()) => Finding::good("rights", "tables can be made and dropped"),
+/// Makes a table that goes away by itself, changes it as a commit would, and drops it.
+async fn rights(warehouse: &BigQuery, location: &str) -> Finding {
+    let (client, dataset) = (&warehouse.client, &warehouse.dataset);
+    let table = stage::Names::new(crate::now()).table(0, 0);
+    let schema = stage::schema(&[StageColumn { name: "k".into(), ty: Type::Text, source: 0 }]);
+    if let Err(fault) = client.create_passing(dataset, &table, &schema, Duration::from_secs(3_600)).await {
+        return bad("rights", fault);
+    }
+    let changed = client.run(location, &Writer::new(dataset).rehearse(&table)).await;
+    let dropped = client.drop_table(dataset, &table).await;
+    match changed.and(dropped) {
+        Ok(()) => Finding::good("rights", "tables can be made, changed and dropped"),
         Err(fault) => bad("rights", fault),
     }
 }
@@ -73,23 +80,37 @@ async fn tables(warehouse: &BigQuery) -> Vec<Finding> {
         Ok(names) => names.into_iter().map(Ident::new).collect(),
         Err(error) => return vec![Finding::bad("tables", &error)],
     };
-    let catalog = match schema::describe(warehouse, &names).await {
-        Ok(catalog) => catalog,
+    let one = |name: Ident| async move {
+        let found = schema::live(warehouse, std::slice::from_ref(&name)).await;
+        (name, found)
+    };
+    let all: Vec<_> = stream::iter(names).map(one).buffer_unordered(schema::AT_ONCE).collect().await;
+    let (mut live, mut others) = (BTreeMap::new(), 0_usize);
+    for (name, found) in all {
+        let is_ours = name.as_str().starts_with('_') || STANDARD_TABLES.contains(&name.as_str());
+        match found {
+            Ok(found) => live.extend(found),
+            // Somebody else's table, which no event is called like.
+            Err(error) if error.kind() == ErrorKind::SchemaBroken && !is_ours => others += 1,
+            Err(error) => return vec![Finding::bad("tables", &error)],
+        }
+    }
+    let lock = match schema::lock(warehouse).await {
+        Ok(lock) => lock.unwrap_or_default(),
         Err(error) => return vec![Finding::bad("tables", &error)],
     };
-    let there = format!("{} tables, schema version {}", catalog.tables.len(), catalog.version);
-    let mut findings = vec![Finding::good("tables", there)];
-    match schema::lock(warehouse).await {
-        Ok(Some(schema::Lock { changing: Some(_), .. })) => findings.push(Finding {
+    let others = if others > 0 { format!(", {others} of others") } else { String::new() };
+    let mut findings =
+        vec![Finding::good("tables", format!("{} tables, schema version {}{others}", live.len(), lock.version))];
+    if lock.changing.is_some() {
+        findings.push(Finding {
             what: "changes".into(),
             ok: true,
             detail: "a change of a type is under way or was broken off".into(),
             remedy: Some("nothing: the next load finishes it".into()),
-        }),
-        Ok(_) => {}
-        Err(error) => findings.push(Finding::bad("changes", &error)),
+        });
     }
-    let full = catalog.tables.iter().filter(|(_, table)| table.columns.len() * 5 >= DIALECT.max_columns * 4);
+    let full = live.iter().filter(|(_, table)| table.columns.len() * 5 >= DIALECT.max_columns * 4);
     let full: Vec<String> =
         full.map(|(name, table)| format!("{name}: {} of {}", table.columns.len(), DIALECT.max_columns)).collect();
     if !full.is_empty() {

@@ -24,13 +24,12 @@ const UPLOADS: usize = 4;
 pub(crate) async fn commit(warehouse: &BigQuery, commit: &Commit) -> Result<Receipt> {
     let location = warehouse.location().await?;
     let names = Names::new(crate::now());
-    let ledger = Writer::new(&warehouse.dataset).ledger(&commit.id.to_string());
     let mut scripts = Scripts::new(warehouse, &location, commit, &names);
     match scripts.newest_ended().await? {
         Some(State::Running | State::Failed(_)) | None => {}
         // Done, or hidden: the ledger knows.
         Some(State::Done { .. }) => {
-            let rows = warehouse.client.query(&location, &ledger).await?;
+            let rows = warehouse.client.query(&location, &scripts.ledger).await?;
             if let Some(receipt) = receipt(commit, &rows, None) {
                 return Ok(receipt);
             }
@@ -40,7 +39,7 @@ pub(crate) async fn commit(warehouse: &BigQuery, commit: &Commit) -> Result<Rece
     let started = Instant::now();
     let staged = parts(warehouse, commit, &names);
     let tables: Vec<String> = staged.iter().flat_map(|part| part.stages.clone()).collect();
-    let done = match fill(warehouse, &location, &staged).await {
+    let done = match fill(warehouse, &location, commit, &staged).await {
         Ok(()) => {
             let staging_ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
             let attempt = Attempt { nonce: &names.nonce, stamp: crate::now(), staging_ms };
@@ -62,6 +61,8 @@ struct Scripts<'a> {
     attempts: Attempts<'a>,
     /// The number of the next one.
     next: u32,
+    /// What reads the commit's ledger.
+    ledger: String,
     /// The key of attempts that nobody else knows, as long as it was not needed.
     own: Option<String>,
 }
@@ -70,7 +71,8 @@ impl<'a> Scripts<'a> {
     fn new(warehouse: &'a BigQuery, location: &'a str, commit: &Commit, names: &Names) -> Scripts<'a> {
         let key = format!("tablecast_{}_{}", warehouse.dataset, commit.id);
         let own = Some(format!("{key}_{}", names.nonce));
-        Scripts { warehouse, location, attempts: Attempts::new(&warehouse.client, location, key), next: 0, own }
+        let ledger = Writer::new(&warehouse.dataset).ledger(&commit.id.to_string());
+        Scripts { warehouse, location, attempts: Attempts::new(&warehouse.client, location, key), next: 0, ledger, own }
     }
 
     /// Waits for the newest attempt, if there is one, and says how it ended. One that may not be seen counts as done:
@@ -110,7 +112,7 @@ impl<'a> Scripts<'a> {
         loop {
             let id = self.attempts.id(self.next);
             let fault = match client.script(&id, self.location, script).await {
-                Ok(State::Done { .. } | State::Running) => return Ok(Ok(client.results(&id, self.location).await?)),
+                Ok(State::Done { .. } | State::Running) => return Ok(Ok(self.rows(&id).await?)),
                 Ok(State::Failed(fault)) => fault,
                 Err(fault) if self.is_hidden(&fault) => continue,
                 Err(fault) => return Err(fault.into()),
@@ -130,6 +132,16 @@ impl<'a> Scripts<'a> {
             let waits = if fault.is_conflict() { &turns } else { &waits };
             waits.wait(&fault).await;
             self.next += 1;
+        }
+    }
+
+    /// What the ledger has after a script, which ends with reading it. What another account's script read, this one may
+    /// not see; then it reads the ledger itself.
+    async fn rows(&self, id: &str) -> Result<Vec<Cells>, Fault> {
+        let client = &self.warehouse.client;
+        match client.results(id, self.location).await {
+            Err(fault) if fault.is_forbidden() => client.query(self.location, &self.ledger).await,
+            done => done,
         }
     }
 
@@ -190,7 +202,8 @@ fn parts<'a>(warehouse: &BigQuery, commit: &'a Commit, names: &Names) -> Vec<Par
 }
 
 /// Fills all staging tables.
-async fn fill(warehouse: &BigQuery, location: &str, parts: &[Part<'_>]) -> Result<()> {
+async fn fill(warehouse: &BigQuery, location: &str, commit: &Commit, parts: &[Part<'_>]) -> Result<()> {
+    let of = commit.id.to_string();
     let mut all = Vec::new();
     for part in parts {
         all.extend(part.groups.iter().zip(&part.stages).map(|(group, table)| (part.load, group, table)));
@@ -199,7 +212,7 @@ async fn fill(warehouse: &BigQuery, location: &str, parts: &[Part<'_>]) -> Resul
         let columns = shared::stage_columns(load, group);
         let data = stage::encode(&load.batch, &columns)?;
         let at = (warehouse.dataset.as_str(), location);
-        stage::fill(&warehouse.client, at, table, &stage::schema(&columns), &data, load.rows()).await
+        stage::fill(&warehouse.client, at, &of, table, &stage::schema(&columns), &data, load.rows()).await
     };
     // All to their end: what a dropped one has sent would be made behind the back of who tidies up.
     let filled: Vec<Result<()>> = stream::iter(all).map(one).buffer_unordered(UPLOADS).collect().await;

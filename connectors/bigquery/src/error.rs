@@ -5,6 +5,9 @@ use gcp_bigquery_client::yup_oauth2;
 use serde_json::Value;
 use tablecast_core::{Error, ErrorKind};
 
+/// What the server that signs in says about itself, not about the credentials.
+const SIGN_IN_PASSES: [&str; 3] = ["internal_failure", "server_error", "temporarily_unavailable"];
+
 /// An answer that is no success, or none at all.
 #[derive(Debug)]
 pub(crate) struct Fault {
@@ -56,9 +59,9 @@ impl Fault {
         self.reason == "unreadable"
     }
 
-    /// Whether what was asked for is not there.
+    /// Whether what was asked for is not there; its project is.
     pub(crate) fn is_missing(&self) -> bool {
-        self.status == 404 && self.reason == "notFound"
+        self.status == 404 && self.row().is_some_and(|row| row.kind == ErrorKind::SchemaMismatch)
     }
 
     /// Whether it is there already.
@@ -132,8 +135,12 @@ impl From<BQError> for Fault {
             BQError::YupAuthError(yup_oauth2::Error::HttpError(error)) => caused("tokenServer", error),
             BQError::YupAuthError(yup_oauth2::Error::HttpClientError(error)) => caused("tokenServer", error),
             BQError::YupAuthError(yup_oauth2::Error::LowLevelError(error)) => caused("tokenServer", error),
+            // What cannot be read may hold a token.
+            BQError::YupAuthError(yup_oauth2::Error::JSONError(_)) => Fault::new(0, "tokenServer", ""),
             BQError::YupAuthError(yup_oauth2::Error::AuthError(error)) => {
-                Fault::new(0, "signIn", format!("{:?}", error.error))
+                let code = error.error.as_str();
+                let reason = if SIGN_IN_PASSES.contains(&code) { "tokenServer" } else { "signIn" };
+                Fault::new(0, reason, code)
             }
             BQError::YupAuthError(_) | BQError::AuthError(_) | BQError::NoToken => Fault::new(0, "signIn", ""),
             error => caused("client", error),
@@ -144,7 +151,8 @@ impl From<BQError> for Fault {
 impl From<reqwest::Error> for Fault {
     fn from(error: reqwest::Error) -> Fault {
         let reason = match () {
-            () if error.is_decode() => "unreadable",
+            // Why it cannot be read may quote a value.
+            () if error.is_decode() => return Fault::new(0, "unreadable", ""),
             () if error.is_timeout() => "timeout",
             () if error.is_connect() => "connect",
             () => "broken",
@@ -216,13 +224,15 @@ struct Row {
 const AGAIN: &str = "run again; nothing is loaded twice";
 const LATER: &str = "wait some minutes, then run again; nothing is loaded twice";
 const DEFECT: &str = "run again, nothing is loaded twice; if it stays, report it with the command and the message";
-const JOBS: &str = "grant the account roles/bigquery.jobUser on the project";
+const JOBS: &str =
+    "grant the account roles/bigquery.jobUser on the project, and check that the project's id is the right one";
 const OTHERS: &str = "load with the account that began, or grant this one roles/bigquery.resourceViewer on the project";
 const DATA: &str =
     "grant the account roles/bigquery.dataEditor on the dataset (or on the project, so that it can make the dataset)";
 const MAKE: &str =
     "grant the account roles/bigquery.dataEditor on the project, or make the dataset by hand and grant it there";
-const ENABLE: &str = "enable the API: gcloud services enable bigquery.googleapis.com --project PROJECT";
+const ENABLE: &str =
+    "check the project's id, then enable the API: gcloud services enable bigquery.googleapis.com --project PROJECT";
 const BILLING: &str = "link the project to a billing account: load jobs are free, but the free sandbox refuses the statements of a commit";
 const PROJECT: &str = "write the project's id (not its name or number) in the URI, and check that it was not deleted";
 const PLACE: &str = "set location in the URI to where the dataset is: bq show --format=prettyjson PROJECT:DATASET";
@@ -408,6 +418,16 @@ mod tests {
             let error: Error = Fault::from_answer(status, body.as_bytes()).into();
             assert_eq!((error.kind(), error.is_temporary()), (kind, temporary), "{status} {body}: {error:?}");
         }
+    }
+
+    #[test]
+    fn what_is_missing_is_what_was_asked_for() {
+        let is_missing = |message| Fault::new(404, "notFound", message).is_missing();
+        assert!(is_missing("Not found: Table p:d.t") && is_missing("Not found: Job p:EU.j"));
+        assert!(
+            !is_missing("Not found: Project p") && !is_missing("Not found: Dataset p:d was not found in location EU")
+        );
+        assert!(!Fault::from_answer(404, b"<html>no such page</html>").is_missing());
     }
 
     #[test]

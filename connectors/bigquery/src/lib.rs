@@ -83,17 +83,14 @@ impl BigQuery {
         }
     }
 
-    /// Makes the dataset unless it is there; where it is.
+    /// Makes the dataset unless it is there; where it is. It is looked for first: who may use it need not have the right
+    /// to make one.
     async fn make_dataset(&self) -> Result<String> {
-        if let Some(known) = self.location.get() {
-            // It may have been dropped; making it again costs one call.
-            self.client.create_dataset(&self.dataset, known).await?;
-            return Ok(known.clone());
-        }
         let found = match self.client.dataset(&self.dataset).await? {
             Some(found) => found,
             None => {
-                let wanted = self.options.location.as_deref().unwrap_or(DEFAULT_LOCATION);
+                let wanted = self.location.get().or(self.options.location.as_ref());
+                let wanted = wanted.map_or(DEFAULT_LOCATION, String::as_str);
                 self.client.create_dataset(&self.dataset, wanted).await?;
                 // Somebody else may have made it, elsewhere.
                 self.client.dataset(&self.dataset).await?.unwrap_or_else(|| wanted.to_owned())

@@ -61,10 +61,11 @@ pub(crate) fn encode(batch: &RecordBatch, columns: &[StageColumn]) -> Result<Vec
     gzip.finish().map_err(|error| broken("rows could not be compressed").because(error))
 }
 
-/// Makes a staging table and fills it.
+/// Makes a staging table and fills it. What it is `of` stands in the job's id.
 pub(crate) async fn fill(
     client: &Client,
     at: (&str, &str),
+    of: &str,
     table: &str,
     schema: &Value,
     data: &[u8],
@@ -74,7 +75,7 @@ pub(crate) async fn fill(
     client.create_passing(dataset, table, schema, LIVES).await?;
     let mut waits = Waits::default();
     for attempt in 0.. {
-        let id = format!("tablecast_{dataset}{table}_r{attempt}");
+        let id = format!("tablecast_{dataset}_{of}{table}_r{attempt}");
         match client.load(&LoadJob { id: &id, location, dataset, table, schema }, data).await? {
             State::Failed(fault) if fault.is_passing() && waits.again() => waits.wait(&fault).await,
             State::Failed(fault) => return Err(fault.into()),
@@ -98,9 +99,10 @@ mod tests {
     use super::*;
     use arrow_array::{ArrayRef, BooleanArray, Int64Array, StringArray};
     use flate2::read::GzDecoder;
+    use std::collections::BTreeSet;
     use std::io::Read;
     use std::sync::Arc;
-    use tablecast_core::Type;
+    use tablecast_core::{Catalog, Draft, Rules, Type, sql};
 
     fn column(name: &str, ty: Type, source: usize) -> StageColumn {
         StageColumn { name: name.into(), ty, source }
@@ -121,6 +123,75 @@ mod tests {
         let lines: Vec<Value> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
         assert_eq!(lines, [json!({"k": "a\"", "c0": "-9223372036854775808", "c1": 7}), json!({"k": "b", "c1": -7})]);
         assert!(encode(&batch, &[column("k", Type::Text, 9)]).is_err());
+    }
+
+    /// Whatever a call holds: what is staged has a place in the type of its column.
+    #[test]
+    fn what_is_staged_is_within_the_ranges_of_the_types() {
+        let values = [
+            "9223372036854775807",
+            "-9223372036854775808",
+            "9223372036854775808",
+            "0",
+            "-0.0",
+            "99999999999999999999999999999999999999",
+            "-99999999999999999999999999999999999999",
+            "100000000000000000000000000000000000000",
+            "578960446186580977117854925043439539267",
+            "1.7976931348623157e308",
+            "1e309",
+            "-1e309",
+            "5e-324",
+            "1e-400",
+            r#""0001-01-01T00:00:00Z""#,
+            r#""9999-12-31T23:59:59.999999999Z""#,
+            r#""9999-12-31T23:59:59-23:59""#,
+            r#""0001-01-01T00:00:00+23:59""#,
+            r#""0000-12-31""#,
+            r#""10000-01-01""#,
+            r#""2026-06-30T23:59:60Z""#,
+        ];
+        let mut draft = Draft::new(&Rules::default(), &crate::types::DIALECT);
+        for (nth, value) in values.iter().enumerate() {
+            for at in ["0001-01-01T00:00:00Z", "9999-12-31T23:59:59.999999Z", "99999-01-01T00:00:00Z"] {
+                let line = format!(
+                    r#"{{"type":"identify","messageId":"m{nth}{at}","userId":"u{nth}","receivedAt":"{at}","timestamp":"{at}","traits":{{"v{nth}":{value}}}}}"#
+                );
+                draft.push_line(line.as_bytes());
+            }
+        }
+        let plan = draft.plan(&Catalog::default());
+        let mut seen = BTreeSet::new();
+        for load in plan.commits.iter().flat_map(|commit| &commit.loads).filter(|load| load.rows() > 0) {
+            let all: Vec<usize> = (1..load.columns.len()).collect();
+            let columns = sql::stage_columns(load, &all);
+            let mut text = String::new();
+            GzDecoder::new(&*encode(&load.batch, &columns).unwrap()).read_to_string(&mut text).unwrap();
+            for line in text.lines().map(|line| serde_json::from_str::<Value>(line).unwrap()) {
+                for column in columns.iter().filter(|column| !line[&column.name].is_null()) {
+                    let value = &line[&column.name];
+                    let shown = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+                    let digits = shown.trim_start_matches('-').len();
+                    let fits = match staged(column.ty) {
+                        "INT64" => shown.parse::<i64>().is_ok(),
+                        "BIGNUMERIC" => shown.parse::<i128>().is_ok() && digits <= 38,
+                        "NUMERIC" => shown.parse::<u128>().is_ok() && digits <= 29,
+                        "FLOAT64" => shown.parse::<f64>().is_ok_and(f64::is_finite),
+                        "TIMESTAMP" => {
+                            ("0001-01-01T00:00:00.000000Z"..="9999-12-31T23:59:59.999999Z").contains(&&*shown)
+                                && shown.len() == 27
+                        }
+                        _ => true,
+                    };
+                    assert!(fits, "{} {} {shown}", load.table, staged(column.ty));
+                    seen.insert(staged(column.ty));
+                }
+            }
+        }
+        assert!(
+            ["INT64", "BIGNUMERIC", "NUMERIC", "FLOAT64", "TIMESTAMP"].iter().all(|ty| seen.contains(ty)),
+            "{seen:?}"
+        );
     }
 
     #[test]

@@ -22,13 +22,22 @@ pub(crate) enum How {
     TooMany,
     /// The connection breaks in the middle of what is sent.
     Cut,
-    /// 403 for a missing right.
-    Forbidden,
+    /// An answer of this status with this body; the call does nothing.
+    Answer(u16, &'static str),
+    /// The job that is asked for is taken, and then fails for this reason; it does nothing.
+    FailJob(&'static str),
     /// The call is passed on after a while.
     Hold,
 }
 
-/// A call that goes wrong: the first so many times that its first line or its body holds `part`.
+/// An error of the API in the form that most of its answers have.
+pub(crate) fn refused(status: u16, reason: &str, message: &str) -> How {
+    let errors = serde_json::json!([{"reason": reason, "message": message}]);
+    let error = serde_json::json!({"error": {"code": status, "message": message, "errors": errors}});
+    How::Answer(status, error.to_string().leak())
+}
+
+/// A call that goes wrong: the first so many times that its first line, its headers or its body hold `part`.
 #[derive(Clone, Debug)]
 pub(crate) struct Fault {
     pub(crate) part: &'static str,
@@ -39,18 +48,40 @@ pub(crate) struct Fault {
 #[derive(Default)]
 struct State {
     faults: Vec<Fault>,
+    /// Ids and reasons of jobs that failed here.
+    failed: Vec<(String, &'static str)>,
     /// First lines of all calls.
     calls: Vec<String>,
-    /// Calls after which nothing gets through any more, and whether the last of them loses its answer.
-    dead_after: Option<(usize, bool)>,
+    /// Calls that change something, of which the last loses its answer and after which nothing gets through any more.
+    left: Option<usize>,
 }
 
 impl State {
+    /// Whether a call gets through, and if so, whether it is the last.
+    fn passes(&mut self, first: &str) -> (bool, bool) {
+        let Some(left) = &mut self.left else { return (true, false) };
+        if *left == 0 {
+            return (false, false);
+        }
+        if !first.starts_with("GET") {
+            *left -= 1;
+        }
+        (true, *left == 0)
+    }
+
     /// What goes wrong with a call that has this text.
     fn take(&mut self, text: &str) -> Option<How> {
         let fault = self.faults.iter_mut().find(|fault| fault.times > 0 && text.contains(fault.part))?;
         fault.times -= 1;
         Some(fault.how)
+    }
+
+    /// The answer to who looks at a job that failed here.
+    fn failure(&self, first: &str) -> Option<How> {
+        let (_, reason) = self.failed.iter().find(|(id, _)| first.contains(&format!("/jobs/{id}?")))?;
+        let error = serde_json::json!({"reason": reason, "message": "m"});
+        let job = serde_json::json!({"status": {"state": "DONE", "errorResult": error}});
+        Some(How::Answer(200, job.to_string().leak()))
     }
 }
 
@@ -88,18 +119,16 @@ impl Proxy {
         format!("http://{}", self.address)
     }
 
-    /// Lets so many calls through and then none; with `lost`, the last one does its work and its answer is lost.
-    pub(crate) fn die_after(&self, calls: usize, lost: bool) {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner).dead_after = Some((calls, lost));
+    /// Lets so many calls that change something through, and then nothing. The last does its work and its answer is lost:
+    /// to who has died that is the same as if it came.
+    pub(crate) fn die_after(&self, calls: usize) {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner).left = Some(calls);
     }
 
     /// Waits until nothing gets through any more.
     pub(crate) async fn died(&self) {
         loop {
-            let dead = {
-                let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-                state.dead_after.is_some_and(|(most, _)| state.calls.len() > most)
-            };
+            let dead = self.state.lock().unwrap_or_else(PoisonError::into_inner).left == Some(0);
             if dead {
                 return;
             }
@@ -139,10 +168,10 @@ async fn serve(mut client: TcpStream, behind: &str, state: &Mutex<State>) -> std
     let mut how = {
         let mut state = state.lock().unwrap_or_else(PoisonError::into_inner);
         state.calls.push(first.clone());
-        match state.dead_after {
-            Some((most, _)) if state.calls.len() > most => return Ok(()),
-            Some((most, true)) if state.calls.len() == most => Some(How::LoseAnswer),
-            _ => state.take(&first),
+        match state.passes(&first) {
+            (false, _) => return Ok(()),
+            (true, true) => Some(How::LoseAnswer),
+            (true, false) => state.failure(&first).or_else(|| state.take(&text)),
         }
     };
     let wanted = if how == Some(How::Cut) { head + length.unwrap_or(0) / 2 } else { end };
@@ -169,12 +198,12 @@ async fn serve(mut client: TcpStream, behind: &str, state: &Mutex<State>) -> std
             let body = r#"{"error": {"code": 429, "message": "slow down", "status": "RESOURCE_EXHAUSTED"}}"#;
             page("429 Too Many Requests", "application/json", body).into_bytes()
         }
-        Some(How::Forbidden) => {
-            let message = "Access Denied: User does not have bigquery.jobs.create permission in project test-project.";
-            let body = format!(
-                r#"{{"error": {{"code": 403, "message": "{message}", "errors": [{{"reason": "accessDenied", "message": "m"}}]}}}}"#
-            );
-            page("403 Forbidden", "application/json", &body).into_bytes()
+        Some(How::Answer(status, body)) => page(&format!("{status} As Told"), "application/json", body).into_bytes(),
+        Some(How::FailJob(reason)) => {
+            let body = String::from_utf8_lossy(&request[head..end]).into_owned();
+            let id = body.split_once(r#""jobId":""#).and_then(|(_, rest)| Some(rest.split_once('"')?.0.to_owned()));
+            state.lock().unwrap_or_else(PoisonError::into_inner).failed.extend(id.map(|id| (id, reason)));
+            page("200 OK", "application/json", r#"{"status": {"state": "RUNNING"}}"#).into_bytes()
         }
         Some(How::Hold) => {
             tokio::time::sleep(HELD).await;

@@ -126,7 +126,12 @@ fn json_columns_are_json() {
         load_lines(&warehouse, &rules, &[identify("m1", DAY, r#"{"list": [1, {"a": null}, "x\"y", 1.5]}"#)]).await;
         let rows = by_id(&warehouse, "identifies").await;
         assert_eq!(cells(&rows, "list"), [r#"[1,{"a":null},"x\"y",1.5]"#]);
-        let element = query(&format!("SELECT JSON_VALUE(list, '$[2]') FROM {}.identifies", rules.schema())).await;
+        // A number that BigQuery's JSON has no room for is no reason to stop.
+        load_lines(&warehouse, &rules, &[identify("m2", DAY, r#"{"list": [1e1000, "x"]}"#)]).await;
+        let rows = by_id(&warehouse, "identifies").await;
+        assert_eq!(cells(&rows, "list")[1], r#""[1e1000,\"x\"]""#);
+        let element =
+            query(&format!("SELECT JSON_VALUE(list, '$[2]') FROM {}.identifies WHERE id = 'm1'", rules.schema())).await;
         assert_eq!(element, r#"x"y"#);
     });
 }
@@ -209,7 +214,7 @@ fn the_official_client_reads_the_same() {
             .collect();
         for table in &tables {
             let name = table["table"].as_str().expect("a name");
-            assert_eq!(table["same"], true, "{table}");
+            assert_eq!((&table["same"], &table["copied"]), (&true.into(), &true.into()), "{table}");
             let ours = warehouse.rows(name).await.expect("rows");
             let theirs = table["rows"].as_array().expect("rows");
             assert_eq!(ours.len(), theirs.len(), "{name}");
@@ -276,9 +281,19 @@ fn check_says_what_there_is() {
         let after = check().await;
         assert!(
             after.iter().all(|finding| finding.ok)
-                && after.iter().any(|finding| finding.detail.contains("tables, schema version 0")),
+                && after.iter().any(|finding| finding.detail.ends_with("tables, schema version 0")),
             "{after:?}"
         );
+        // Tables of others are no fault, but ours must be as they should be.
+        query(&format!("CREATE TABLE {}.notes (words STRING)", rules.schema())).await;
+        let beside = check().await;
+        assert!(
+            beside.iter().all(|finding| finding.ok)
+                && beside.iter().any(|finding| finding.detail.ends_with("schema version 0, 1 of others")),
+            "{beside:?}"
+        );
+        query(&format!("CREATE TABLE {}.pages (words STRING)", rules.schema())).await;
+        assert!(check().await.iter().any(|finding| !finding.ok && finding.what == "tables"));
 
         let elsewhere = Uri::parse(&format!("bigquery:{}?location=EU&endpoint={}", address().body(), {
             let options: Options = address().options().expect("options");

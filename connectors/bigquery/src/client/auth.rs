@@ -9,10 +9,13 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 use tablecast_core::{Error, ErrorKind, Result};
 use yup::authenticator::{ApplicationDefaultCredentialsTypes, DefaultAuthenticator};
 
 const SCOPE: &str = "https://www.googleapis.com/auth/bigquery";
+/// How long the server that signs in may take; the library would wait for ever.
+const SIGN_IN_TIMEOUT: Duration = Duration::from_secs(30);
 const SIGN_IN: &str =
     "give credentials=file:KEY.json with a service account's key, or run `gcloud auth application-default login`";
 
@@ -30,7 +33,8 @@ impl Authenticator for Auth {
         match self {
             Auth::Anonymous => Ok("none".to_owned()),
             Auth::Google(authenticator) => {
-                let token = authenticator.token(&[SCOPE]).await?;
+                let token = tokio::time::timeout(SIGN_IN_TIMEOUT, authenticator.token(&[SCOPE])).await;
+                let token = token.map_err(|late| yup::Error::LowLevelError(late.into()))??;
                 token.token().map(str::to_owned).ok_or(BQError::NoToken)
             }
         }

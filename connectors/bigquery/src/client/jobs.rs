@@ -54,7 +54,7 @@ impl Client {
     pub(crate) async fn dry_run(&self, location: &str, sql: &str) -> Result<u64, Fault> {
         let mut job = self.query_job(None, location, sql);
         job.configuration.get_or_insert_default().dry_run = Some(true);
-        let answer = self.tried(|| async { self.google.job().insert(&self.project, job.clone()).await }, None).await?;
+        let answer = self.insert(job).await?;
         let bytes = answer.statistics.and_then(|statistics| statistics.total_bytes_processed);
         bytes.and_then(|bytes| bytes.parse().ok()).ok_or_else(|| Fault::new(0, "unreadable", ""))
     }

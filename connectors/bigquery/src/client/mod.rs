@@ -24,6 +24,8 @@ use gcp_bigquery_client::model::table_row::TableRow;
 use gcp_bigquery_client::table::ListOptions;
 use gcp_bigquery_client::tabledata::ListQueryParameters;
 pub(crate) use jobs::{State, Waits};
+use reqwest::Method;
+use serde::Serialize;
 use serde_json::{Value, json};
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::sync::Arc;
@@ -53,6 +55,24 @@ pub(crate) struct Shape {
     pub(crate) kind: String,
     /// Names and types, as `NUMERIC(29)` or `REPEATED STRING`.
     pub(crate) columns: Vec<(String, String)>,
+}
+
+/// A call as it goes over the wire. It must be safe to make twice.
+struct Call {
+    method: Method,
+    /// What follows the project.
+    path: String,
+    body: Option<Value>,
+}
+
+impl Call {
+    fn get(path: String) -> Call {
+        Call { method: Method::GET, path, body: None }
+    }
+
+    fn post(path: String, body: &impl Serialize) -> Result<Call, Fault> {
+        Ok(Call { method: Method::POST, path, body: Some(serde_json::to_value(body).map_err(BQError::from)?) })
+    }
 }
 
 /// One project. Clones share their connections.
@@ -103,14 +123,16 @@ impl Client {
     /// Where a dataset is; none if it is not there.
     pub(crate) async fn dataset(&self, dataset: &str) -> Result<Option<String>, Fault> {
         let path = format!("datasets/{dataset}");
-        let found = self.tried(|| async { self.google.dataset().get(&self.project, dataset).await }, Some(&path)).await;
+        let found =
+            self.tried(|| async { self.google.dataset().get(&self.project, dataset).await }, &Call::get(path)).await;
         Ok(present(found)?.map(|found| found.location.unwrap_or_default()))
     }
 
     /// Makes a dataset unless it is there.
     pub(crate) async fn create_dataset(&self, dataset: &str, location: &str) -> Result<(), Fault> {
         let wanted = Dataset::new(&self.project, dataset).location(location);
-        let made = self.tried(|| async { self.google.dataset().create(wanted.clone()).await }, None).await;
+        let by_hand = Call::post("datasets".to_owned(), &wanted)?;
+        let made = self.tried(|| async { self.google.dataset().create(wanted.clone()).await }, &by_hand).await;
         already(made.map(drop))
     }
 
@@ -127,7 +149,7 @@ impl Client {
     /// All tables of a dataset with their kinds; none if it is not there.
     pub(crate) async fn tables(&self, dataset: &str) -> Result<Vec<(String, String)>, Fault> {
         let (mut all, mut page) = (Vec::new(), None::<String>);
-        let path = format!("datasets/{dataset}/tables");
+        let by_hand = Call::get(format!("datasets/{dataset}/tables"));
         loop {
             let options = || {
                 let options = ListOptions::default().max_results(1_000);
@@ -137,7 +159,7 @@ impl Client {
                 }
             };
             let listed = self
-                .tried(|| async { self.google.table().list(&self.project, dataset, options()).await }, Some(&path))
+                .tried(|| async { self.google.table().list(&self.project, dataset, options()).await }, &by_hand)
                 .await;
             let Some(listed) = present(listed)? else { return Ok(all) };
             let tables = listed.tables.unwrap_or_default().into_iter();
@@ -164,21 +186,23 @@ impl Client {
             "schema": {"fields": schema},
             "expirationTime": expires,
         });
+        let by_hand = Call::post(format!("datasets/{dataset}/tables"), &wanted)?;
         let wanted: gcp_bigquery_client::model::table::Table = serde_json::from_value(wanted).map_err(BQError::from)?;
-        let made = self.tried(|| async { self.google.table().create(wanted.clone()).await }, None).await;
+        let made = self.tried(|| async { self.google.table().create(wanted.clone()).await }, &by_hand).await;
         already(made.map(drop))
     }
 
     /// Drops a table; it may be gone already.
     pub(crate) async fn drop_table(&self, dataset: &str, table: &str) -> Result<(), Fault> {
+        let by_hand = Call { method: Method::DELETE, path: format!("datasets/{dataset}/tables/{table}"), body: None };
         let dropped =
-            self.tried(|| async { self.google.table().delete(&self.project, dataset, table).await }, None).await;
+            self.tried(|| async { self.google.table().delete(&self.project, dataset, table).await }, &by_hand).await;
         present(dropped).map(drop)
     }
 
     /// The first rows of a table, read without a query; none if it is not there.
     pub(crate) async fn first_rows(&self, dataset: &str, table: &str) -> Result<Option<Vec<Cells>>, Fault> {
-        let path = format!("datasets/{dataset}/tables/{table}/data?maxResults=10");
+        let by_hand = Call::get(format!("datasets/{dataset}/tables/{table}/data?maxResults=10"));
         let wanted = || ListQueryParameters {
             start_index: None,
             max_results: Some(10),
@@ -187,19 +211,20 @@ impl Client {
             format_options: None,
         };
         let read = self
-            .tried(
-                || async { self.google.tabledata().list(&self.project, dataset, table, wanted()).await },
-                Some(&path),
-            )
+            .tried(|| async { self.google.tabledata().list(&self.project, dataset, table, wanted()).await }, &by_hand)
             .await;
         Ok(present(read)?.map(|read| cells(read.rows)))
     }
 
     /// Asks for a query job. A job with this id that is there already is as good.
     async fn insert_query(&self, id: &str, location: &str, sql: &str) -> Result<(), Fault> {
-        let job = self.query_job(Some(id), location, sql);
-        let inserted = self.tried(|| async { self.google.job().insert(&self.project, job.clone()).await }, None).await;
+        let inserted = self.insert(self.query_job(Some(id), location, sql)).await;
         already(inserted.map(drop))
+    }
+
+    async fn insert(&self, job: Job) -> Result<Job, Fault> {
+        let by_hand = Call::post("jobs".to_owned(), &job)?;
+        self.tried(|| async { self.google.job().insert(&self.project, job.clone()).await }, &by_hand).await
     }
 
     fn query_job(&self, id: Option<&str>, location: &str, sql: &str) -> Job {
@@ -224,7 +249,7 @@ impl Client {
     /// The rows that a query job ended with.
     pub(crate) async fn results(&self, id: &str, location: &str) -> Result<Vec<Cells>, Fault> {
         let (mut all, mut page) = (Vec::new(), None::<String>);
-        let path = format!("queries/{id}?maxResults=0&location={location}");
+        let by_hand = Call::get(format!("queries/{id}?maxResults=0&location={location}"));
         loop {
             let wanted = || GetQueryResultsParameters {
                 location: Some(location.to_owned()),
@@ -232,7 +257,7 @@ impl Client {
                 ..GetQueryResultsParameters::default()
             };
             let read = self
-                .tried(|| async { self.google.job().get_query_results(&self.project, id, wanted()).await }, Some(&path))
+                .tried(|| async { self.google.job().get_query_results(&self.project, id, wanted()).await }, &by_hand)
                 .await?;
             all.extend(cells(read.rows));
             page = read.page_token;
@@ -244,10 +269,15 @@ impl Client {
 
     /// Reads something by hand.
     async fn get(&self, path: &str) -> Result<Value, Fault> {
-        let address = format!("{}/bigquery/v2/projects/{}/{path}", self.base, self.project);
-        let request = self.http.get(address).bearer_auth(self.token().await?);
-        let answer = answered(request.send().await?).await?;
+        let answer = self.by_hand(&Call::get(path.to_owned())).await?;
         serde_json::from_slice(&answer.bytes().await?).map_err(|_| Fault::new(0, "unreadable", ""))
+    }
+
+    async fn by_hand(&self, call: &Call) -> Result<reqwest::Response, Fault> {
+        let address = format!("{}/bigquery/v2/projects/{}/{}", self.base, self.project, call.path);
+        let request = self.http.request(call.method.clone(), address).bearer_auth(self.token().await?);
+        let request = call.body.iter().fold(request, reqwest::RequestBuilder::json);
+        answered(request.send().await?).await
     }
 
     async fn token(&self) -> Result<String, Fault> {
@@ -255,19 +285,15 @@ impl Client {
     }
 
     /// A call of the library until it succeeds or fails for good. Where it lost the status of an answer, the same is
-    /// asked for at `path` by hand.
-    async fn tried<T, F>(&self, call: impl Fn() -> F, path: Option<&str>) -> Result<T, Fault>
+    /// asked for by hand.
+    async fn tried<T, F>(&self, call: impl Fn() -> F, by_hand: &Call) -> Result<T, Fault>
     where
         F: Future<Output = Result<T, BQError>>,
     {
         self.retry(|| async {
-            let fault = match call().await {
-                Ok(done) => return Ok(done),
-                Err(error) => Fault::from(error),
-            };
-            match path {
-                Some(path) if fault.is_unreadable() => Err(self.get(path).await.err().unwrap_or(fault)),
-                _ => Err(fault),
+            match call().await.map_err(Fault::from) {
+                Err(fault) if fault.is_unreadable() => Err(self.by_hand(by_hand).await.err().unwrap_or(fault)),
+                done => done,
             }
         })
         .await
