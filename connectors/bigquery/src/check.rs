@@ -50,6 +50,20 @@ pub(crate) async fn check(opened: Result<BigQuery>) -> Vec<Finding> {
     });
     if is_there {
         findings.push(rights(&warehouse, &location).await);
+        match client.expires(dataset).await {
+            Ok(false) => {}
+            Ok(true) => findings.push(Finding {
+                what: "expiration".into(),
+                ok: false,
+                detail: "the dataset drops its tables or their partitions after some time".into(),
+                remedy: Some(format!(
+                    "bq update --default_table_expiration 0 --default_partition_expiration 0 {}:{dataset}, and the same \
+                     for tables that are there",
+                    client.project()
+                )),
+            }),
+            Err(fault) => findings.push(bad("expiration", fault)),
+        }
         findings.extend(tables(&warehouse).await);
     }
     findings

@@ -151,6 +151,19 @@ fn what_is_wrong_is_told_with_what_mends_it() {
     });
 }
 
+#[test]
+fn a_dataset_that_drops_its_tables_is_told() {
+    runtime().block_on(async {
+        let rules = rules();
+        load_with(&rules, at(behind())).await.expect("a first load");
+        let how = How::Answer(200, r#"{"defaultTableExpirationMs": "5184000000"}"#);
+        let proxy = Proxy::new(&behind(), &[Fault { part: "fields=defaultTable", how, times: 1 }]).await;
+        let findings = check(&rules, &proxy.endpoint()).await;
+        let told = findings.iter().find(|finding| !finding.ok).expect("a finding");
+        assert!(told.remedy.as_ref().is_some_and(|told| told.contains("--default_table_expiration 0")), "{told:?}");
+    });
+}
+
 /// Who has rights in the dataset alone may load into it, again and again.
 #[test]
 fn an_account_of_the_dataset_alone_may_load() {

@@ -128,6 +128,13 @@ impl Client {
         Ok(present(found)?.map(|found| found.location.unwrap_or_default()))
     }
 
+    /// Whether a dataset drops its tables after some time, unless they say otherwise.
+    pub(crate) async fn expires(&self, dataset: &str) -> Result<bool, Fault> {
+        let path = format!("datasets/{dataset}?fields=defaultTableExpirationMs,defaultPartitionExpirationMs");
+        let found = self.retry(|| self.get(&path)).await?;
+        Ok(["defaultTableExpirationMs", "defaultPartitionExpirationMs"].iter().any(|key| !found[key].is_null()))
+    }
+
     /// Makes a dataset unless it is there.
     pub(crate) async fn create_dataset(&self, dataset: &str, location: &str) -> Result<(), Fault> {
         let wanted = Dataset::new(&self.project, dataset).location(location);
