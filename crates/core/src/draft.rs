@@ -8,6 +8,7 @@ mod values;
 use crate::column::DISCARD_BYTES;
 use crate::dialect::Dialect;
 use crate::discard::{Discard, Reason, hex};
+use crate::envelope::{self, Rejected};
 use crate::event::Call;
 use crate::hash::hash;
 use crate::ident::{Ident, SYSTEM_TABLES, snake_case, versions_table};
@@ -195,6 +196,35 @@ impl Draft {
             Err(reason) => self.discard_line(origin, line, reason),
         }
         self.call = call;
+    }
+
+    /// Takes a batch body whose calls are more than its receiver takes: each becomes a discard, `batch_too_long`.
+    pub fn push_surplus(&mut self, origin: &mut Origin, line: &[u8]) {
+        self.note_source(origin);
+        self.before = self.events;
+        // The same line is something else here than it is in `push_line_from`.
+        self.digest.line(b"surplus");
+        self.digest.line(line);
+        let (mut call, mut inner) = (std::mem::take(&mut self.call), std::mem::take(&mut self.inner));
+        let calls = call.read(line).ok().and_then(|()| call.take_batch());
+        for (start, end) in calls.unwrap_or_else(|| vec![(0, line.len())]) {
+            let bytes = &line[start..end];
+            if inner.read(bytes).is_err() {
+                self.discard_line(origin, bytes, Reason::BatchTooLong);
+                continue;
+            }
+            self.events += 1;
+            let stamped = origin.next_call();
+            let rejected = match envelope::read(&inner, Some(&call), origin, bytes, stamped) {
+                Ok((kind, envelope)) => {
+                    let (event_id, received_at) = (envelope.id.into_owned(), envelope.received_at);
+                    Rejected { event_id, table: kind.table(), reason: Reason::BatchTooLong, received_at }
+                }
+                Err(rejected) => Rejected { reason: Reason::BatchTooLong, ..rejected },
+            };
+            self.reject(bytes, rejected);
+        }
+        (self.call, self.inner) = (call, inner);
     }
 
     /// Keeps what is known of a line that is too long to be held: its first bytes, its length in bytes, its SHA-256.

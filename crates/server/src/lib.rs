@@ -1,7 +1,10 @@
 #![doc = include_str!("../README.md")]
 
 pub mod config;
+pub mod spool;
 pub mod state;
+pub mod sync;
 
 pub use config::Config;
 pub use state::State;
+pub use sync::{Control, Engine};

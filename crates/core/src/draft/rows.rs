@@ -135,7 +135,7 @@ impl Draft {
     }
 
     /// Keeps a call that becomes no row, counted in the table of its kind.
-    fn reject(&mut self, bytes: &[u8], rejected: Rejected) {
+    pub(super) fn reject(&mut self, bytes: &[u8], rejected: Rejected) {
         let Rejected { event_id, table, reason, received_at } = rejected;
         if !table.is_empty() {
             let table = self.append_table(table);
