@@ -29,34 +29,7 @@ pub struct Rules {
     pub types: BTreeMap<String, Type>,
     /// What is switched off.
     pub off: Selection,
-    /// Some tables and columns, for loading no others: see [`Draft::only`](crate::Draft::only). Nothing named is everything.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Only {
-    /// Tables by name, with all their columns.
-    pub tables: BTreeSet<String>,
-    /// Columns as `table.column`, or `*.column` in every table, with the core columns beside them.
-    pub columns: BTreeSet<String>,
-}
-
-impl Only {
-    fn is_everything(&self) -> bool {
-        self.tables.is_empty() && self.columns.is_empty()
-    }
-
-    pub(crate) fn has_table(&self, table: &str) -> bool {
-        let of_table = |column: &String| column.split_once('.').is_some_and(|(of, _)| of == table || of == "*");
-        self.is_everything() || self.tables.contains(table) || self.columns.iter().any(of_table)
-    }
-
-    pub(crate) fn has_column(&self, table: &str, column: &str) -> bool {
-        self.is_everything()
-            || self.tables.contains(table)
-            || self.columns.contains(&format!("{table}.{column}"))
-            || self.columns.contains(&format!("*.{column}"))
-    }
-}
-
-/// Where a stream of events is cut into commits.
+    /// Where a stream of events is cut into commits.
     pub cut: Cut,
     /// Whether the rows of append tables that are there already get values in cells that are empty: for events that
     /// were loaded before, when a column was switched off then or is new now.
@@ -135,6 +108,33 @@ pub struct Selection {
     pub columns: BTreeSet<String>,
     /// Audiences and traits by key: their column everywhere, and the calls that they sent.
     pub computations: BTreeSet<String>,
+}
+
+/// Some tables and columns, for loading no others: see [`Draft::only`](crate::Draft::only). Nothing named is everything.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Only {
+    /// Tables by name, with all their columns.
+    pub tables: BTreeSet<String>,
+    /// Columns as `table.column`, or `*.column` in every table, with the core columns beside them.
+    pub columns: BTreeSet<String>,
+}
+
+impl Only {
+    fn is_everything(&self) -> bool {
+        self.tables.is_empty() && self.columns.is_empty()
+    }
+
+    pub(crate) fn has_table(&self, table: &str) -> bool {
+        let of_table = |column: &String| column.split_once('.').is_some_and(|(of, _)| of == table || of == "*");
+        self.is_everything() || self.tables.contains(table) || self.columns.iter().any(of_table)
+    }
+
+    pub(crate) fn has_column(&self, table: &str, column: &str) -> bool {
+        self.is_everything()
+            || self.tables.contains(table)
+            || self.columns.contains(&format!("{table}.{column}"))
+            || self.columns.contains(&format!("*.{column}"))
+    }
 }
 
 /// Where a stream of events is cut into commits: whichever comes first.

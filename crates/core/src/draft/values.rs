@@ -153,7 +153,8 @@ impl Draft {
             let Some(column) = table.column(name) else {
                 let ident = self.names.ident(name);
                 let mut column = new_column(ident, table, &self.rules, &self.computation_columns);
-                column.off |= self.only.as_ref().is_some_and(|only| !only.has_column(table.name.as_str(), ident.as_str()));
+                column.off |=
+                    self.only.as_ref().is_some_and(|only| !only.has_column(table.name.as_str(), ident.as_str()));
                 column.beyond = table.columns.len() >= self.dialect.max_columns;
                 column.push_from(target.at, cell, source);
                 self.held += if column.beyond { DISCARD_BYTES } else { 0 };

@@ -114,9 +114,7 @@ impl State {
 
     /// The part of the spool that a row is about.
     pub(crate) fn span(&self, id: i64) -> Result<(u64, u64)> {
-        self.read(|state| {
-            state.query_row(sql::SPAN, [id], |row| Ok((offset(row.get(0)?), offset(row.get(1)?))))
-        })
+        self.read(|state| state.query_row(sql::SPAN, [id], |row| Ok((offset(row.get(0)?), offset(row.get(1)?)))))
     }
 
     /// Notes that a sync did not begin because the one before still ran.
@@ -198,11 +196,6 @@ impl State {
     /// Ends something that will never begin.
     pub(crate) fn abandon(&self, id: i64, now: i64, trouble: &Trouble) -> Result<()> {
         self.change(|state| state.execute(sql::ABANDON, params![id, now, to_json(trouble)]).map(drop))
-    }
-
-    /// What waits, for all warehouses.
-    pub(crate) fn all_waiting(&self) -> Result<Vec<Sync>> {
-        self.read(|state| select(state, sql::ALL_WAITING, &[&10_000]))
     }
 
     /// How far the unfinished ones of a kind are in a space.

@@ -131,7 +131,6 @@ pub(super) const BY_ID: &str = "id = ?2";
 pub(super) const LAST_RUN: &str =
     "warehouse = ?2 AND space = ?3 AND kind = 'sync' AND status IN ('running', 'success', 'partial', 'failure')";
 pub(super) const WAITING: &str = "status = 'waiting' AND warehouse = ?2";
-pub(super) const ALL_WAITING: &str = "status = 'waiting'";
 
 pub(super) const UNFINISHED: &str = "
 SELECT coalesce(reached, 0) FROM syncs WHERE status IN ('waiting', 'running') AND kind = ?1 AND space = ?2";

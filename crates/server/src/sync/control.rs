@@ -2,9 +2,7 @@
 
 use super::clock::moment;
 use super::engine::Shared;
-use super::views::{
-    OffItem, OffWhy, SelectRequest, Selected, SelectionView, SourceView, UnitView, WarehouseView,
-};
+use super::views::{OffItem, OffWhy, SelectRequest, Selected, SelectionView, SourceView, UnitView, WarehouseView};
 use crate::config::{Config, Item, WarehouseConfig};
 use crate::state::{BackfillRequest, HistoryFilter, Kind, Status, Sync, SyncDetail};
 use serde::{Deserialize, Serialize};
@@ -81,7 +79,10 @@ impl Control {
     /// One row of the history with everything that is known of it.
     pub fn sync(&self, id: i64) -> Result<SyncDetail, Refusal> {
         let to_do = "`tablecast syncs` lists those that there are";
-        self.0.state.sync(id)?.ok_or_else(|| Refusal::new(RefusalKind::NotFound, format!("there is no sync {id}"), to_do))
+        self.0
+            .state
+            .sync(id)?
+            .ok_or_else(|| Refusal::new(RefusalKind::NotFound, format!("there is no sync {id}"), to_do))
     }
 
     /// All warehouses, and how each is doing in its spaces: what is running, what was last, what comes next.
@@ -186,8 +187,7 @@ impl Control {
 
     fn selection_view(&self, warehouse: &WarehouseConfig) -> Result<SelectionView, Refusal> {
         let item = |item: &Item, by| OffItem { kind: item.kind, name: item.name.clone(), by };
-        let mut off: Vec<OffItem> =
-            warehouse.off.0.iter().map(|fixed| item(fixed, OffWhy::Configuration)).collect();
+        let mut off: Vec<OffItem> = warehouse.off.0.iter().map(|fixed| item(fixed, OffWhy::Configuration)).collect();
         let switches = self.0.state.switches(&warehouse.name)?;
         off.extend(switches.0.iter().filter(|one| !warehouse.off.0.contains(one)).map(|one| item(one, OffWhy::Switch)));
         Ok(SelectionView { warehouse: warehouse.name.clone(), off })
@@ -201,7 +201,10 @@ impl Control {
         let config = self.config();
         let warehouses = self.chosen(&config, request.warehouse.as_deref())?;
         if request.off.is_empty() && request.on.is_empty() {
-            return Err(Refusal::invalid("nothing is named to switch", "name a table, a column, an audience or a trait"));
+            return Err(Refusal::invalid(
+                "nothing is named to switch",
+                "name a table, a column, an audience or a trait",
+            ));
         }
         for item in &request.off {
             if let Some((what, to_do)) = item.refusal() {
@@ -215,7 +218,10 @@ impl Control {
             if let Some(fixed) = request.on.iter().find(|item| warehouse.off.0.contains(item)) {
                 return Err(Refusal::invalid(
                     format!("{fixed} is switched off for \"{}\" by the configuration", warehouse.name),
-                    format!("take it out of `off` of [[warehouse]] \"{}\" and reload the configuration (SIGHUP)", warehouse.name),
+                    format!(
+                        "take it out of `off` of [[warehouse]] \"{}\" and reload the configuration (SIGHUP)",
+                        warehouse.name
+                    ),
                 ));
             }
         }
@@ -230,7 +236,8 @@ impl Control {
             }
         }
         self.0.wake();
-        let selection = warehouses.into_iter().map(|warehouse| self.selection_view(warehouse)).collect::<Result<_, _>>()?;
+        let selection =
+            warehouses.into_iter().map(|warehouse| self.selection_view(warehouse)).collect::<Result<_, _>>()?;
         Ok(Selected { selection, syncs })
     }
 
@@ -243,7 +250,10 @@ impl Control {
         if let (Some(from), Some(until)) = (request.from, request.until)
             && from >= until
         {
-            return Err(Refusal::invalid("the time span ends before it begins", "give --from an earlier time than --until"));
+            return Err(Refusal::invalid(
+                "the time span ends before it begins",
+                "give --from an earlier time than --until",
+            ));
         }
         let off = self.0.off(warehouse)?;
         let tables = request.tables.iter().map(Item::table);

@@ -166,7 +166,8 @@ impl Run {
             described?;
         }
         let loading = shared.now();
-        let written = if draft.is_empty() { Ok(Report::default()) } else { tablecast::write(&*warehouse, &draft).await };
+        let written =
+            if draft.is_empty() { Ok(Report::default()) } else { tablecast::write(&*warehouse, &draft).await };
         self.loading += shared.now() - loading;
         self.draft = Some(draft);
         let report = written?;
@@ -178,7 +179,9 @@ impl Run {
         let settings = &shared.settings;
         let opening = (settings.open)(config.uri.expose().to_owned(), self.schema.clone());
         let opened = tokio::time::timeout(settings.limits.describe, opening).await.unwrap_or_else(|_| {
-            Err(Error::new(ErrorKind::Unavailable, "the warehouse did not answer in time").temporary().with("call", "open"))
+            Err(Error::new(ErrorKind::Unavailable, "the warehouse did not answer in time")
+                .temporary()
+                .with("call", "open"))
         })?;
         let timed = Timeout::new(Arc::new(Trace::new(opened)), settings.limits);
         let warehouse: Arc<dyn Warehouse> = Arc::new(Retry::new(Arc::new(timed), settings.retry));

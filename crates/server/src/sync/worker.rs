@@ -351,7 +351,13 @@ impl Worker {
         Ok(false)
     }
 
-    fn begin_fill(&self, warehouse: &WarehouseConfig, space: &str, gaps: Vec<Gap>, off: crate::config::Off) -> Result<Run> {
+    fn begin_fill(
+        &self,
+        warehouse: &WarehouseConfig,
+        space: &str,
+        gaps: Vec<Gap>,
+        off: crate::config::Off,
+    ) -> Result<Run> {
         let from = gaps.iter().map(|gap| gap.since).min().unwrap_or(0);
         let to = gaps.iter().filter_map(|gap| gap.until).max().unwrap_or(0);
         let schema = warehouse.schema(space);
@@ -365,7 +371,9 @@ impl Worker {
             let since = time(gap.since).map_or_else(|| "the first call in the spool".to_owned(), |at| at.to_string());
             let until = gap.until.and_then(time).map_or_else(|| "now".to_owned(), |at| at.to_string());
             let Item { kind, name } = &gap.item;
-            run.notice(Notice::info(format!("{kind} {name} was off: filled for calls received from {since} until {until}")));
+            run.notice(Notice::info(format!(
+                "{kind} {name} was off: filled for calls received from {since} until {until}"
+            )));
         }
         run.gaps = gaps;
         Ok(run)
