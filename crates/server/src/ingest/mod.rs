@@ -17,6 +17,7 @@ mod tests;
 pub use body::{MAX_BATCH, MAX_CALL, MAX_CALLS, Route};
 pub use http::router;
 pub use key::{Keys, fingerprint};
+pub(crate) use key::{basic, bearer};
 pub use listener::{Limits, Peer, serve};
 
 use crate::metrics::{Metrics, space};
@@ -116,6 +117,11 @@ impl Ingest {
         }
         *self.doors.write().unwrap_or_else(PoisonError::into_inner) = doors;
         *self.settings.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(settings);
+    }
+
+    /// The space of a write key.
+    pub fn space_of(&self, key: &str) -> Option<String> {
+        self.settings().keys.space(key).map(str::to_owned)
     }
 
     /// Keys that came and that nobody knows, the latest last.
@@ -285,7 +291,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 /// Now, in µs since 1970.
-fn now() -> i64 {
+pub(crate) fn now() -> i64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     i64::try_from(since.as_micros()).unwrap_or(i64::MAX)
 }
