@@ -14,7 +14,7 @@ use crate::hash::hash;
 use crate::ident::{Ident, SYSTEM_TABLES, snake_case, versions_table};
 use crate::names::{Name, Names};
 use crate::origin::Origin;
-use crate::rules::{Cut, Rules};
+use crate::rules::{Cut, Only, Rules};
 use crate::schema::TableKind;
 use crate::table::TableDraft;
 use rustc_hash::FxHashMap;
@@ -36,11 +36,14 @@ const MAX_NAME_BYTES: usize = 16 << 20;
 pub(crate) struct Digest(Xxh3Default);
 
 impl Digest {
-    fn new(rules: &Rules) -> Self {
+    fn new(rules: &Rules, only: Option<&Only>) -> Self {
         // Where a stream is cut changes nothing in what a cut loads.
         let rules = Rules { cut: Cut { events: 0, bytes: 0 }, ..rules.clone() };
         let mut digest = Xxh3Default::new();
         digest.update(format!("{rules:?}").as_bytes());
+        if let Some(only) = only {
+            digest.update(format!("{only:?}").as_bytes());
+        }
         Digest(digest)
     }
 
@@ -85,6 +88,8 @@ impl fmt::Debug for Digest {
 #[derive(Debug)]
 pub struct Draft {
     pub(crate) rules: Rules,
+    /// What alone is loaded, if not everything.
+    pub(crate) only: Option<Only>,
     pub(crate) dialect: &'static Dialect,
     pub(crate) tables: Vec<TableDraft>,
     pub(crate) discards: Vec<Discard>,
@@ -115,12 +120,13 @@ impl Draft {
     pub fn new(rules: &Rules, dialect: &'static Dialect) -> Self {
         Draft {
             rules: rules.clone(),
+            only: None,
             dialect,
             tables: Vec::new(),
             discards: Vec::new(),
             sources: Vec::new(),
             stamped: false,
-            digest: Digest::new(rules),
+            digest: Digest::new(rules, None),
             names: Names::new(dialect),
             table_of: FxHashMap::default(),
             kind_tables: [None; 6],
@@ -134,6 +140,15 @@ impl Draft {
             before: 0,
             held: 0,
         }
+    }
+
+    /// Narrows an empty draft to some tables and columns; all others are filtered. Calls that were loaded before are loaded
+    /// again like this, to bring what is missing of a table or a column.
+    #[must_use]
+    pub fn only(mut self, only: Only) -> Self {
+        self.digest = Digest::new(&self.rules, Some(&only));
+        self.only = Some(only);
+        self
     }
 
     /// Takes one line: a call or a batch body. A call without an id or a time gets them from its bytes and
@@ -257,7 +272,7 @@ impl Draft {
         self.discards.clear();
         self.sources.clear();
         self.stamped = false;
-        self.digest = Digest::new(&self.rules);
+        self.digest = Digest::new(&self.rules, self.only.as_ref());
         (self.events, self.before, self.held) = (0, 0, 0);
         if self.bytes() > self.rules.cut.bytes / 4 {
             self.start_anew();
@@ -265,9 +280,13 @@ impl Draft {
     }
 
     fn start_anew(&mut self) {
-        let own = self.own.take();
+        let (own, only) = (self.own.take(), self.only.take());
         *self = Draft::new(&self.rules, self.dialect);
         self.own = own;
+        if let Some(only) = only {
+            self.digest = Digest::new(&self.rules, Some(&only));
+            self.only = Some(only);
+        }
     }
 
     /// The tables that [`Draft::plan`] must know of: those of the events and Tablecast's own.

@@ -1,6 +1,13 @@
 #![doc = include_str!("../README.md")]
 
+pub mod config;
 pub mod emit;
 pub mod ingest;
 pub mod metrics;
 pub mod spool;
+pub mod state;
+pub mod sync;
+
+pub use config::Config;
+pub use state::State;
+pub use sync::{Control, Engine};
