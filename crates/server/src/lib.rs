@@ -1,6 +1,9 @@
 #![doc = include_str!("../README.md")]
 
 pub mod config;
+pub mod emit;
+pub mod ingest;
+pub mod metrics;
 pub mod spool;
 pub mod state;
 pub mod sync;
