@@ -12,7 +12,7 @@ mod trace;
 mod write;
 
 pub use pipeline::{Options, Pipeline};
-pub use registry::{check, check_with, connectors, dialect, open, open_with};
+pub use registry::{check, check_with, connector, connectors, dialect, open, open_with};
 pub use rehearsal::Rehearsal;
 pub use report::{CommitReport, Report};
 pub use retry::{Retry, RetryPolicy};
