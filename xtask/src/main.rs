@@ -1,9 +1,10 @@
-//! The project's own commands: `cargo xtask test`, `emulators`, `tools`, `ci`, `tidy`, `bless`, `bench`, `fuzz`.
+//! The project's own commands: `cargo xtask test`, `emulators`, `ci`, `tidy`, `bless`, `bench`, `fuzz`.
 //!
 //! Continuous integration runs these same commands, so that what is green here is green there.
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a command line speaks")]
 
 mod bench;
+mod browser;
 mod ci;
 mod emulators;
 mod fuzz;
@@ -23,10 +24,9 @@ use xshell::{Shell, cmd};
 type Result<T = ()> = std::result::Result<T, Box<dyn std::error::Error>>;
 
 /// Every command with what it does. Tidy holds the documents to this list.
-const COMMANDS: [(&str, &str); 8] = [
+const COMMANDS: [(&str, &str); 7] = [
     ("test [--engine NAME]", "every test, or those of one warehouse"),
     ("emulators up [NAME…]", "start emulators, and print the variables that tests need"),
-    ("tools", "find or install Node, its modules and a browser, and print the variables that tests need"),
     ("ci [--without-tests]", "all that continuous integration checks"),
     ("tidy", "the house rules, as code"),
     ("bless", "rewrite the golden plans; read the diff before you keep it"),
@@ -69,13 +69,6 @@ fn run(args: Vec<String>) -> Result {
             }
             args.end()?;
             emulators::up(&sh, &names)
-        }
-        "tools" => {
-            args.end()?;
-            for (name, value) in node::variables(&sh)? {
-                println!("export {name}='{value}'");
-            }
-            Ok(())
         }
         "ci" => {
             let without_tests = args.flag("--without-tests");

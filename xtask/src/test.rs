@@ -1,7 +1,7 @@
 //! `cargo xtask test`: every test there is, each once; and `bless`, which rewrites the golden plans.
 
 use crate::emulators::{self, Running};
-use crate::{Result, has_cargo_command, node, readme, section};
+use crate::{Result, browser, has_cargo_command, readme, section};
 use xshell::{PushEnv, Shell, cmd};
 
 /// Runs everything, or what concerns one warehouse.
@@ -30,11 +30,9 @@ fn everything(sh: &Shell) -> Result {
     }
     section("the examples in the documentation");
     cmd!(sh, "cargo test --doc --workspace --all-features").run()?;
-    section("Node and a browser");
-    let tools = node::variables(sh)?;
-    let _tools: Vec<PushEnv<'_>> = tools.iter().map(|(name, value)| sh.push_env(name, value)).collect();
     let running = emulators::start(sh, &[])?;
     let _variables = variables(sh, &running);
+    let _browser = browser::variables(sh)?;
     section("the workspace");
     runner(sh, &["--workspace", "--exclude", "tablecast-cli", "--all-features"])
 }
