@@ -1,5 +1,6 @@
 //! The service's configuration: a TOML file, read whole, with everything that is wrong with it said at once.
 
+mod computations;
 mod problem;
 mod raw;
 mod schedule;
@@ -9,13 +10,14 @@ pub use problem::{Problem, Problems};
 pub use schedule::Schedule;
 pub use selection::{Item, ItemKind, Off};
 
+use crate::emit::Computations;
 use jiff::SignedDuration;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use tablecast::core::Secret;
-use tablecast::{Ident, Rules};
+use tablecast::{Ident, Rules, Type};
 
 /// What an operator says about the service. Made by [`Config::load`] or [`Config::parse`], which check it.
 #[derive(Clone, Debug)]
@@ -36,6 +38,8 @@ pub struct Config {
     pub sources: Vec<Source>,
     /// Where tables are.
     pub warehouses: Vec<WarehouseConfig>,
+    /// What audiences and traits send.
+    pub computations: Computations,
 }
 
 /// A space and the write keys that lead to it.
@@ -74,12 +78,19 @@ pub struct WarehouseConfig {
     pub off: Off,
     /// All other rules.
     rules: Rules,
+    /// The types that columns have by their computations, by space.
+    types: BTreeMap<String, BTreeMap<String, Type>>,
 }
 
 impl WarehouseConfig {
     /// The rules for one space, with everything in `off` switched off.
+    ///
+    /// A type that the rules say themselves goes before that of a computation.
     pub fn rules(&self, space: &str, off: &Off) -> Rules {
+        let mut types = self.types.get(space).cloned().unwrap_or_default();
+        types.extend(self.rules.types.clone());
         Rules {
+            types,
             space: space.to_owned(),
             schema_prefix: self.schema_prefix.clone(),
             warehouse: Some(self.name.clone()),
@@ -120,6 +131,16 @@ impl Config {
     /// All spaces, each once.
     pub fn spaces(&self) -> BTreeSet<&str> {
         self.sources.iter().map(|source| source.space.as_str()).collect()
+    }
+
+    /// Who may send calls, as ingest asks for it.
+    pub fn keys(&self) -> crate::ingest::Keys {
+        let of = |source: &Source| {
+            let space = source.space.clone();
+            let pairs = source.write_keys.iter().map(move |key| (key.expose().to_owned(), space.clone()));
+            pairs.collect::<Vec<_>>()
+        };
+        crate::ingest::Keys::new(self.sources.iter().flat_map(of))
     }
 
     /// The space of a write key.

@@ -2,8 +2,14 @@
 
 pub mod api;
 pub mod config;
+pub mod emit;
+pub mod ingest;
+pub mod metrics;
+pub mod spool;
 pub mod state;
+pub mod sync;
 pub mod web;
 
 pub use config::Config;
 pub use state::State;
+pub use sync::{Control, Engine};

@@ -7,6 +7,7 @@ mod position;
 mod sql;
 
 pub use history::HistoryFilter;
+pub(crate) use history::{End, Step, rows_of};
 pub use model::{BackfillRequest, Kind, Level, Notice, Progress, Status, Sync, SyncDetail, TableCounts, Trouble};
 pub use position::{Begun, Gap, Position};
 

@@ -21,7 +21,7 @@ pub use tablecast_bigquery as bigquery;
 pub use tablecast_core as core;
 pub use tablecast_core::{
     Catalog, Change, Commit, CommitId, Connector, Counts, Cut, Dialect, Draft, Error, ErrorKind, Finding, Ident,
-    Origin, Plan, Receipt, Result, Rules, Selection, Type, Uri, Warehouse,
+    Only, Origin, Plan, Receipt, Result, Rules, Selection, Type, Uri, Warehouse,
 };
 #[cfg(feature = "redshift-wire")]
 pub use tablecast_redshift as redshift;

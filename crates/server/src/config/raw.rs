@@ -3,7 +3,7 @@
 
 use super::problem::Problems;
 use super::schedule::parse_duration;
-use super::{Config, Off, Schedule, Source, WarehouseConfig};
+use super::{Config, Off, Schedule, Source, WarehouseConfig, computations};
 use jiff::SignedDuration;
 use jiff::tz::TimeZone;
 use serde::Deserialize;
@@ -35,6 +35,8 @@ struct Top {
     max_connections: Option<usize>,
     source: Vec<toml::Table>,
     warehouse: Vec<toml::Table>,
+    audience: Vec<toml::Table>,
+    r#trait: Vec<toml::Table>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -99,7 +101,7 @@ pub(super) fn section<T: DeserializeOwned + Default>(place: &str, table: toml::T
     T::deserialize(good).unwrap_or_default()
 }
 
-fn join(place: &str, key: &str) -> String {
+pub(super) fn join(place: &str, key: &str) -> String {
     if place.is_empty() { key.to_owned() } else { format!("{place}: {key}") }
 }
 
@@ -117,7 +119,12 @@ fn read(table: toml::Table, problems: &mut Problems) -> Config {
     }
     let token = top.token.and_then(|token| resolve("token", &token, problems));
     let sources = sources(top.source, problems);
-    let warehouses = warehouses(top.warehouse, &sources, problems);
+    let mut warehouses = warehouses(top.warehouse, &sources, problems);
+    let computations = computations::read(top.audience, top.r#trait, &sources, &warehouses, problems);
+    for warehouse in &mut warehouses {
+        let of = |space: &String| (space.clone(), computations.types(space));
+        warehouse.types = warehouse.spaces.iter().map(of).collect();
+    }
     Config {
         listen,
         data: top.data.unwrap_or_else(|| DATA.into()),
@@ -127,6 +134,7 @@ fn read(table: toml::Table, problems: &mut Problems) -> Config {
         max_connections,
         sources,
         warehouses,
+        computations,
     }
 }
 
@@ -329,6 +337,7 @@ fn warehouse(place: &str, raw: RawWarehouse, sources: &[Source], problems: &mut 
         history: raw.history.unwrap_or(true),
         off,
         rules,
+        types: BTreeMap::new(),
     })
 }
 

@@ -112,6 +112,11 @@ impl State {
         self.change(|state| state.execute(sql::START_SYNC, params![id, now, schema, from, to]).map(drop))
     }
 
+    /// The part of the spool that a row is about.
+    pub(crate) fn span(&self, id: i64) -> Result<(u64, u64)> {
+        self.read(|state| state.query_row(sql::SPAN, [id], |row| Ok((offset(row.get(0)?), offset(row.get(1)?)))))
+    }
+
     /// Notes that a sync did not begin because the one before still ran.
     pub(crate) fn skip(
         &self,
@@ -130,17 +135,14 @@ impl State {
     /// Writes down what a cut did, in one step with the place that it reached.
     pub(crate) fn count(&self, step: &Step<'_>) -> Result<()> {
         self.change(|state| {
-            let tables = &step.report.tables;
-            let rows: u64 =
-                tables.iter().filter(|(name, _)| is_event(name.as_str())).map(|(_, counts)| counts.loaded).sum();
-            let discards = tables.get("_discards").map_or(0, |counts| counts.loaded);
+            let (rows, discards) = rows_of(step.report);
             let (notices, changes) = (to_json(step.notices), to_json(step.changes));
             let count = count_of(step.notices);
             state.execute(
                 sql::COUNT_SYNC,
                 params![step.id, stored(rows), stored(discards), stored(step.reached), notices, count, changes],
             )?;
-            for (name, counts) in tables {
+            for (name, counts) in &step.report.tables {
                 let [received, loaded, duplicates, filtered, discarded] =
                     [counts.received, counts.loaded, counts.duplicates, counts.filtered, counts.discarded].map(stored);
                 state.execute(
@@ -196,23 +198,43 @@ impl State {
         self.change(|state| state.execute(sql::ABANDON, params![id, now, to_json(trouble)]).map(drop))
     }
 
-    /// What waits, for all warehouses.
-    pub(crate) fn all_waiting(&self) -> Result<Vec<Sync>> {
-        self.read(|state| select(state, sql::ALL_WAITING, &[&10_000]))
+    /// How far the unfinished ones of a kind are in a space.
+    pub(crate) fn unfinished(&self, kind: Kind, space: &str) -> Result<Vec<u64>> {
+        self.read(|state| {
+            let mut query = state.prepare(sql::UNFINISHED)?;
+            let rows = query.query_map([kind.as_str(), space], |row| Ok(offset(row.get(0)?)))?;
+            rows.collect()
+        })
     }
 
     /// After a crash: what was running is over, except backfills, which go on where they were. Old rows go.
     pub(crate) fn recover(&self, now: i64, oldest: i64) -> Result<()> {
-        let trouble = Trouble {
-            what: "interrupted: the service ended in the middle of it".to_owned(),
-            to_do: "nothing: the next sync takes up what is left, and nothing is loaded twice".to_owned(),
-        };
         self.change(|state| {
-            state.execute(sql::INTERRUPT, params![now, to_json(&trouble)])?;
+            state.execute(sql::INTERRUPT, params![now, to_json(&interrupted())])?;
             state.execute(sql::RESUME, [])?;
             state.execute(sql::PRUNE, [oldest]).map(drop)
         })
     }
+}
+
+/// Why a sync that a crash cut off did not end.
+fn interrupted() -> Trouble {
+    Trouble {
+        what: "interrupted: the service ended in the middle of it".to_owned(),
+        to_do: "nothing: the next sync takes up what is left, and nothing is loaded twice".to_owned(),
+    }
+}
+
+/// Ends what a warehouse's task left running in a space.
+pub(super) fn interrupt(state: &Connection, warehouse: &str, space: &str, now: i64) -> rusqlite::Result<()> {
+    state.execute(sql::INTERRUPT_UNIT, params![warehouse, space, now, to_json(&interrupted())]).map(drop)
+}
+
+/// Rows loaded into tables of calls, and rows of `_discards`.
+pub(crate) fn rows_of(report: &Report) -> (u64, u64) {
+    let tables = report.tables.iter();
+    let rows = tables.filter(|(name, _)| is_event(name.as_str())).map(|(_, counts)| counts.loaded).sum();
+    (rows, report.tables.get("_discards").map_or(0, |counts| counts.loaded))
 }
 
 /// Whether a table holds rows of calls; one of an event may begin with a dash too, such as `_101_account_update`.

@@ -1,6 +1,6 @@
 //! How far each warehouse is in each space, what it lacks of what came before, and what is switched off.
 
-use super::history::insert;
+use super::history::{insert, interrupt};
 use super::model::{Kind, Status};
 use super::{State, offset, sql, stored};
 use crate::config::{Item, ItemKind, Off};
@@ -78,6 +78,7 @@ impl State {
     ) -> Result<Begun> {
         self.change(|state| {
             state.execute(sql::ENROLL, params![warehouse, space, stored(first)])?;
+            interrupt(state, warehouse, space, now)?;
             let before = position(state, warehouse, space)?;
             let from = before.as_ref().map_or(first, |position| position.cursor).max(first);
             let known = gaps(state, warehouse, space)?;
@@ -112,6 +113,11 @@ impl State {
             };
             Ok(Begun { id, from, address: before.and_then(|position| position.address) })
         })
+    }
+
+    /// Lets the next sync of each space fix the schema anew: for a warehouse in which it was renamed.
+    pub fn forget_schemas(&self, warehouse: &str) -> Result<()> {
+        self.change(|state| state.execute(sql::FORGET_SCHEMAS, [warehouse]).map(drop))
     }
 
     /// What is switched off for a warehouse by hand.

@@ -86,7 +86,7 @@ pub(super) const INSERT_SYNC: &str = "
 INSERT INTO syncs (warehouse, space, schema, kind, status, started_at, begins, reached, ends, request)
 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?7, ?8, ?9)";
 pub(super) const START_SYNC: &str = "
-UPDATE syncs SET status = 'running', started_at = ?2, schema = ?3, begins = coalesce(begins, ?4),
+UPDATE syncs SET status = 'running', started_at = CASE WHEN preparation_ms IS NULL THEN ?2 ELSE started_at END, schema = ?3, begins = coalesce(begins, ?4),
   reached = coalesce(reached, ?4), ends = ?5 WHERE id = ?1";
 pub(super) const SKIP_SYNC: &str = "
 INSERT INTO syncs (warehouse, space, schema, kind, status, started_at, ended_at, next_at, notice_count, notices)
@@ -109,6 +109,9 @@ UPDATE syncs SET status = 'waiting', preparation_ms = coalesce(preparation_ms, 0
 pub(super) const INTERRUPT: &str = "
 UPDATE syncs SET status = CASE WHEN rows > 0 THEN 'partial' ELSE 'failure' END, ended_at = ?1, trouble = ?2
 WHERE status = 'running' AND kind <> 'backfill'";
+pub(super) const INTERRUPT_UNIT: &str = "
+UPDATE syncs SET status = CASE WHEN rows > 0 THEN 'partial' ELSE 'failure' END, ended_at = ?3, trouble = ?4
+WHERE status = 'running' AND kind = 'sync' AND warehouse = ?1 AND space = ?2";
 pub(super) const RESUME: &str = "UPDATE syncs SET status = 'waiting' WHERE status = 'running' AND kind = 'backfill'";
 pub(super) const ABANDON: &str =
     "UPDATE syncs SET status = 'failure', ended_at = ?2, trouble = ?3 WHERE id = ?1 AND status = 'waiting'";
@@ -128,8 +131,12 @@ pub(super) const BY_ID: &str = "id = ?2";
 pub(super) const LAST_RUN: &str =
     "warehouse = ?2 AND space = ?3 AND kind = 'sync' AND status IN ('running', 'success', 'partial', 'failure')";
 pub(super) const WAITING: &str = "status = 'waiting' AND warehouse = ?2";
-pub(super) const ALL_WAITING: &str = "status = 'waiting'";
 
+pub(super) const UNFINISHED: &str = "
+SELECT coalesce(reached, 0) FROM syncs WHERE status IN ('waiting', 'running') AND kind = ?1 AND space = ?2";
+pub(super) const FORGET_SCHEMAS: &str = "UPDATE positions SET schema = NULL WHERE warehouse = ?1";
+
+pub(super) const SPAN: &str = "SELECT coalesce(begins, 0), coalesce(ends, 0) FROM syncs WHERE id = ?1";
 pub(super) const DETAIL: &str = "SELECT notices, changes FROM syncs WHERE id = ?1";
 pub(super) const TABLES: &str = "
 SELECT name, received, loaded, duplicates, filtered, discarded FROM sync_tables WHERE sync = ?1 ORDER BY name";
