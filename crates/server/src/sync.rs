@@ -16,7 +16,7 @@ mod worker;
 
 pub use clock::{Clock, SystemClock};
 pub use control::{Control, Refusal, RefusalKind};
-pub use engine::{Engine, Open, Settings};
+pub use engine::{EndedSync, Engine, OnEnd, Open, Settings};
 pub use spools::Spools;
 pub use views::{
     OffItem, OffWhy, SelectRequest, Selected, SelectionView, SourceView, UnitState, UnitView, WarehouseView,

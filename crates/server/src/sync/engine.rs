@@ -6,10 +6,11 @@ use super::live::Live;
 use super::spools::Spools;
 use super::worker::Worker;
 use crate::config::{Config, Off, Problem, Problems, WarehouseConfig};
-use crate::state::State;
+use crate::state::{Kind, State, Status};
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::{Arc, PoisonError, RwLock};
+use std::time::Duration;
 use tablecast::core::BoxFuture;
 use tablecast::{Ident, Limits, Result, RetryPolicy, Warehouse};
 use tokio::sync::watch;
@@ -18,6 +19,28 @@ use tracing::{error, info};
 
 /// Opens a schema of the warehouse at a URI.
 pub type Open = Arc<dyn Fn(String, Ident) -> BoxFuture<'static, Result<Arc<dyn Warehouse>>> + Send + Sync>;
+
+/// What is called at the end of each sync, fill and backfill.
+pub type OnEnd = Arc<dyn Fn(&EndedSync<'_>) + Send + Sync>;
+
+/// A sync, a fill or a backfill that ended.
+#[derive(Clone, Copy, Debug)]
+pub struct EndedSync<'e> {
+    /// The warehouse.
+    pub warehouse: &'e str,
+    /// The space.
+    pub space: &'e str,
+    /// What it was for.
+    pub kind: Kind,
+    /// How it ended.
+    pub status: Status,
+    /// Rows that it loaded since the process began.
+    pub rows: u64,
+    /// Rows of `_discards`.
+    pub discards: u64,
+    /// Preparing and loading.
+    pub time: Duration,
+}
 
 /// The longest time that rows of the history are kept, in µs.
 const HISTORY: i64 = 400 * 86_400_000_000;
@@ -35,6 +58,8 @@ pub struct Settings {
     pub retry: RetryPolicy,
     /// How long a call to a warehouse may take.
     pub limits: Limits,
+    /// Who wants to know of ends.
+    pub on_end: Option<OnEnd>,
 }
 
 impl Default for Settings {
@@ -42,7 +67,13 @@ impl Default for Settings {
         let open: Open = Arc::new(|uri, schema| {
             Box::pin(async move { tablecast::open_with(tablecast::connectors(), &uri, &schema).await })
         });
-        Settings { clock: Arc::new(SystemClock), open, retry: RetryPolicy::default(), limits: Limits::default() }
+        Settings {
+            clock: Arc::new(SystemClock),
+            open,
+            retry: RetryPolicy::default(),
+            limits: Limits::default(),
+            on_end: None,
+        }
     }
 }
 

@@ -31,7 +31,7 @@ pub(super) struct Run {
     pub(super) notices: Vec<Notice>,
     pub(super) changes: Vec<String>,
     pub(super) rows: u64,
-    discards: u64,
+    pub(super) discards: u64,
     /// In µs.
     preparation: i64,
     loading: i64,

@@ -1,7 +1,7 @@
 //! The task of one warehouse: what is due comes first, then what must be filled, then backfills, a cut at a time.
 
 use super::clock::moment;
-use super::engine::Shared;
+use super::engine::{EndedSync, Shared};
 use super::run::{Cut, Run};
 use super::views::UnitState;
 use crate::config::{Item, Schedule, WarehouseConfig};
@@ -9,6 +9,7 @@ use crate::state::{End, Gap, Kind, Notice, Status, Sync, Trouble};
 use std::collections::BTreeMap;
 use std::pin::pin;
 use std::sync::Arc;
+use std::time::Duration;
 use tablecast::{Error, Only, Result};
 use tokio::sync::watch;
 use tracing::{error, info, warn};
@@ -305,6 +306,18 @@ impl Worker {
             Some(trouble) => {
                 warn!(target: "tablecast", warehouse, space, id, kind = %run.kind, %status, rows = run.rows, error = trouble.what, to_do = trouble.to_do, "sync failed");
             }
+        }
+        if let Some(on_end) = &self.shared.settings.on_end {
+            let millis = u64::try_from(preparation_ms.saturating_add(loading_ms)).unwrap_or(0);
+            on_end(&EndedSync {
+                warehouse,
+                space,
+                kind: run.kind,
+                status,
+                rows: run.rows,
+                discards: run.discards,
+                time: Duration::from_millis(millis),
+            });
         }
         self.shared.state.end(&End {
             id: run.id,
