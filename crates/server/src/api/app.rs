@@ -2,8 +2,9 @@
 
 use super::Failure;
 use super::token::Gate;
-use crate::config::{Config, Item};
-use crate::state::State;
+use crate::metrics::{Metrics, space};
+use crate::sync::{Control, Spools};
+use jiff::Timestamp;
 use std::sync::Arc;
 use tablecast::core::Secret;
 
@@ -13,40 +14,35 @@ pub struct App(Arc<Inner>);
 
 #[derive(Debug)]
 struct Inner {
-    config: Arc<Config>,
-    state: State,
+    control: Control,
+    metrics: Arc<Metrics>,
+    spools: Spools,
     gate: Gate,
 }
 
 impl App {
     /// With the token that opens it.
-    pub fn new(config: Arc<Config>, state: State, token: &Secret) -> App {
-        App(Arc::new(Inner { config, state, gate: Gate::new(token) }))
-    }
-
-    /// Takes another token, after the configuration was read anew. If it differs, everyone has to sign in again.
-    pub fn change_token(&self, token: &Secret) {
-        self.0.gate.change(token);
+    pub fn new(control: Control, metrics: Arc<Metrics>, spools: Spools, token: &Secret) -> App {
+        App(Arc::new(Inner { control, metrics, spools, gate: Gate::new(token) }))
     }
 
     pub(crate) fn gate(&self) -> &Gate {
         &self.0.gate
     }
 
-    pub(crate) fn config(&self) -> Arc<Config> {
-        self.0.config.clone()
+    pub(crate) fn control(&self) -> &Control {
+        &self.0.control
     }
 
-    pub(crate) fn state(&self) -> &State {
-        &self.0.state
+    /// Calls that a space took since the service started.
+    pub(super) fn events(&self, of: &str) -> u64 {
+        self.0.metrics.ingest.events.get_or_create(&space(of)).get()
     }
 
-    pub(crate) fn sync_now(&self, _warehouse: Option<&str>, _space: Option<&str>) -> Result<Vec<i64>, Failure> {
-        Ok(vec![])
-    }
-
-    pub(crate) fn switch(&self, warehouse: &str, off: &[Item], on: &[Item]) -> Result<(), Failure> {
-        Ok(self.0.state.switch(warehouse, off, on, 1)?)
+    /// When a space received its last call.
+    pub(super) fn newest(&self, space: &str) -> Option<Timestamp> {
+        let newest = self.0.spools.get(space)?.newest()?;
+        Timestamp::from_microsecond(newest).ok()
     }
 
     /// Looks at the state where waiting for the disk holds nobody up.

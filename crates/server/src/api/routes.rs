@@ -1,7 +1,8 @@
-//! The routes under `/api`, and those for whoever runs the service.
+//! The routes under `/api`.
 
-use super::{App, Asked, Failure, History, SyncRequest, SwitchRequest, health, look};
-use crate::state::{BackfillRequest, HistoryFilter};
+use super::{App, Asked, Failure, History, Selections, Sources, SyncRequest, Warehouses, look};
+use crate::state::{BackfillRequest, HistoryFilter, SyncDetail};
+use crate::sync::{SelectRequest, Selected};
 use axum::body::Bytes;
 use axum::extract::rejection::{BytesRejection, PathRejection, QueryRejection};
 use axum::extract::{DefaultBodyLimit, Path, Query, Request, State};
@@ -13,7 +14,6 @@ use axum::routing::{get, post};
 use axum::{Json, Router};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
-use serde_json::json;
 
 /// The longest body.
 const LONGEST: usize = 64 << 10;
@@ -21,9 +21,11 @@ const LONGEST: usize = 64 << 10;
 const FEW: u32 = 50;
 const MOST: u32 = 500;
 
-type Answer<T = Response> = Result<T, Failure>;
+type Answer<T> = Result<T, Failure>;
+type JsonAnswer<T> = Answer<Json<T>>;
+type Accepted = Answer<(StatusCode, Json<Asked>)>;
 
-/// `/api`, `/healthz`, `/readyz` and `/metrics`.
+/// Everything under `/api`.
 pub fn router(app: App) -> Router {
     let api = Router::new()
         .route("/syncs", get(syncs).post(sync_now))
@@ -36,18 +38,14 @@ pub fn router(app: App) -> Router {
         .method_not_allowed_fallback(wrong_method)
         .layer(from_fn_with_state(app.clone(), authorize))
         .layer(DefaultBodyLimit::max(LONGEST));
-    Router::new()
-        .nest("/api", api)
-        .route("/healthz", get(health::healthz))
-        .route("/readyz", get(health::readyz))
-        .route("/metrics", get(health::metrics))
-        .with_state(app)
+    Router::new().nest("/api", api).with_state(app)
 }
 
 /// Lets through who has the token.
 async fn authorize(State(app): State<App>, request: Request, next: Next) -> Response {
     let given = request.headers().get(AUTHORIZATION).and_then(|value| value.to_str().ok());
-    let token = given.and_then(|value| value.split_once(' ')).filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"));
+    let token =
+        given.and_then(|value| value.split_once(' ')).filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"));
     let mut response = match token {
         Some((_, token)) if app.gate().opens(token.trim()) => next.run(request).await,
         Some(_) => unauthorized("the token is not the service's").into_response(),
@@ -101,22 +99,26 @@ fn body<T: DeserializeOwned>(body: Result<Bytes, BytesRejection>) -> Answer<T> {
     })?;
     let text: &[u8] = if body.is_empty() { b"{}" } else { &body };
     serde_json::from_slice(text).map_err(|error| {
-        Failure::bad("bad_body", format!("the body is not understood: {error}"), "send JSON as the documentation shows it")
+        Failure::bad(
+            "bad_body",
+            format!("the body is not understood: {error}"),
+            "send JSON as the documentation shows it",
+        )
     })
 }
 
-async fn syncs(State(app): State<App>, wanted: Result<Query<Wanted>, QueryRejection>) -> Answer<Json<History>> {
+async fn syncs(State(app): State<App>, wanted: Result<Query<Wanted>, QueryRejection>) -> JsonAnswer<History> {
     let wanted = query(wanted)?;
     let limit = wanted.limit.unwrap_or(FEW).clamp(1, MOST);
     let history = app.look(move |app| {
-        let mut upcoming = look::upcoming(app)?;
+        let mut upcoming = look::upcoming(&app.control().warehouses()?);
         upcoming.retain(|next| {
             let is = |wanted: &Option<String>, of: &str| wanted.as_deref().is_none_or(|wanted| wanted == of);
             is(&wanted.warehouse, &next.warehouse) && is(&wanted.space, &next.space)
         });
         let Wanted { warehouse, space, before, .. } = wanted;
         // One more than asked for tells whether there is another page.
-        let mut syncs = app.state().syncs(&HistoryFilter { warehouse, space, before, limit: limit + 1 })?;
+        let mut syncs = app.control().syncs(&HistoryFilter { warehouse, space, before, limit: limit + 1 })?;
         let more = u32::try_from(syncs.len()).is_ok_and(|count| count > limit);
         if more {
             syncs.pop();
@@ -127,40 +129,39 @@ async fn syncs(State(app): State<App>, wanted: Result<Query<Wanted>, QueryReject
     Ok(Json(history.await?))
 }
 
-async fn sync(State(app): State<App>, id: Result<Path<i64>, PathRejection>) -> Answer {
+async fn sync(State(app): State<App>, id: Result<Path<i64>, PathRejection>) -> JsonAnswer<SyncDetail> {
     let id = id.map_or(-1, |Path(id)| id);
-    Ok(Json(app.look(move |app| look::sync(app, id)).await?).into_response())
+    Ok(Json(app.look(move |app| Ok(app.control().sync(id)?)).await?))
 }
 
-async fn sync_now(State(app): State<App>, request: Result<Bytes, BytesRejection>) -> Answer {
-    let request: SyncRequest = body(request)?;
-    let asked = app.look(move |app| app.sync_now(request.warehouse.as_deref(), request.space.as_deref())).await?;
-    Ok((StatusCode::ACCEPTED, Json(Asked { syncs: asked })).into_response())
+async fn sync_now(State(app): State<App>, request: Result<Bytes, BytesRejection>) -> Accepted {
+    let SyncRequest { warehouse, space } = body(request)?;
+    let syncs = app.look(move |app| Ok(app.control().sync_now(warehouse.as_deref(), space.as_deref())?)).await?;
+    Ok((StatusCode::ACCEPTED, Json(Asked { syncs })))
 }
 
-async fn selection(State(app): State<App>, of: Result<Query<Of>, QueryRejection>) -> Answer {
+async fn selection(State(app): State<App>, of: Result<Query<Of>, QueryRejection>) -> JsonAnswer<Selections> {
     let of = query(of)?;
-    let warehouses = app.look(move |app| app.selection(of.warehouse.as_deref())).await?;
-    Ok(Json(json!({ "warehouses": warehouses })).into_response())
+    let warehouses = app.look(move |app| look::selection(app, of.warehouse.as_deref())).await?;
+    Ok(Json(Selections { warehouses }))
 }
 
-async fn switch(State(app): State<App>, request: Result<Bytes, BytesRejection>) -> Answer {
-    let request: SwitchRequest = body(request)?;
-    Ok(Json(app.look(move |app| app.switch(&request)).await?).into_response())
+async fn switch(State(app): State<App>, request: Result<Bytes, BytesRejection>) -> JsonAnswer<Selected> {
+    let request: SelectRequest = body(request)?;
+    Ok(Json(app.look(move |app| Ok(app.control().select(&request)?)).await?))
 }
 
-async fn backfill(State(app): State<App>, request: Result<Bytes, BytesRejection>) -> Answer {
+async fn backfill(State(app): State<App>, request: Result<Bytes, BytesRejection>) -> Accepted {
     let request: BackfillRequest = body(request)?;
-    let asked = app.look(move |app| app.backfill(&request)).await?;
-    Ok((StatusCode::ACCEPTED, Json(Asked { syncs: asked })).into_response())
+    let syncs = app.look(move |app| Ok(app.control().backfill(&request)?)).await?;
+    Ok((StatusCode::ACCEPTED, Json(Asked { syncs })))
 }
 
-async fn warehouses(State(app): State<App>) -> Answer {
-    let warehouses = app.look(look::warehouses).await?;
-    Ok(Json(json!({ "warehouses": warehouses })).into_response())
+async fn warehouses(State(app): State<App>) -> JsonAnswer<Warehouses> {
+    let warehouses = app.look(|app| Ok(app.control().warehouses()?)).await?;
+    Ok(Json(Warehouses { warehouses }))
 }
 
-async fn sources(State(app): State<App>) -> Answer {
-    let sources = app.look(|app| Ok(look::sources(app))).await?;
-    Ok(Json(json!({ "sources": sources })).into_response())
+async fn sources(State(app): State<App>) -> JsonAnswer<Sources> {
+    Ok(Json(Sources { sources: app.look(look::sources).await? }))
 }

@@ -5,6 +5,7 @@ use super::pages::{problem, signin_page};
 use super::view::{read, warehouse_link};
 use crate::api::{App, Failure, Session};
 use crate::config::{Item, ItemKind};
+use crate::sync::SelectRequest;
 use axum::Form;
 use axum::extract::rejection::{FormRejection, PathRejection};
 use axum::extract::{Path, State};
@@ -79,7 +80,7 @@ pub(super) async fn sync_now(
         own(&user.session, &headers, form)?;
         let name = name.map(|Path(name)| name).unwrap_or_default();
         let link = warehouse_link(&name);
-        app.look(move |app| app.sync_now(Some(&name), None)).await?;
+        app.look(move |app| Ok(app.control().sync_now(Some(&name), None)?)).await?;
         Ok::<_, Failure>(format!("{link}?done=sync&follow=1"))
     };
     answer(&user.session, done.await)
@@ -101,7 +102,8 @@ pub(super) async fn select(
         if off.is_empty() && on.is_empty() {
             return Ok(format!("{link}?done=same#selection"));
         }
-        app.look(move |app| app.switch(&name, &off, &on)).await?;
+        let request = SelectRequest { warehouse: Some(name), off, on };
+        app.look(move |app| Ok(app.control().select(&request)?)).await?;
         Ok::<_, Failure>(format!("{link}?done=saved"))
     };
     answer(&user.session, done.await)
@@ -121,7 +123,8 @@ fn changes(fields: &[(String, String)]) -> (Vec<Item>, Vec<Item>) {
         fields.iter().filter(|(known, _)| known == name).map(|(_, value)| value.as_str()).collect()
     };
     let checked = all("on");
-    let mut off: Vec<Item> = all("was_on").into_iter().filter(|item| !checked.contains(item)).filter_map(read).collect();
+    let mut off: Vec<Item> =
+        all("was_on").into_iter().filter(|item| !checked.contains(item)).filter_map(read).collect();
     let on = all("was_off").into_iter().filter(|item| checked.contains(item)).filter_map(read).collect();
     let kinds = [ItemKind::Table, ItemKind::Column, ItemKind::Computation];
     let kind = kinds.into_iter().find(|kind| kind.as_str() == value(fields, "kind"));

@@ -5,6 +5,7 @@
 mod forms;
 mod guard;
 mod pages;
+mod switches;
 mod text;
 mod view;
 

@@ -1,13 +1,10 @@
 //! The pages that are read.
 
 use super::guard::{SignedIn, onward, session_id};
+use super::switches::groups;
 use super::text::{self, When};
-use super::view::{
-    Badge, Counts, Fact, Flash, Frame, Group, Next, Row, Said, Source, Switch, Tile, Warehouse, WarehouseTrouble,
-    written,
-};
-use crate::api::{App, By, Failure, SelectionFacts, Session, look};
-use crate::config::{Item, ItemKind};
+use super::view::{Badge, Counts, Fact, Flash, Frame, Group, Next, ReasonRow, Row, Said, Source, Tile, Warehouse};
+use crate::api::{App, Failure, Session, Upcoming, look};
 use crate::state::{HistoryFilter, Kind, Status, Sync, SyncDetail, Trouble};
 use askama::Template;
 use axum::extract::rejection::{PathRejection, QueryRejection};
@@ -102,7 +99,6 @@ pub(super) fn problem(session: Option<&Session>, failure: &Failure) -> Response 
 struct Overview {
     frame: Frame,
     tiles: Vec<Tile>,
-    troubles: Vec<WarehouseTrouble>,
     warehouses: Vec<Warehouse>,
     upcoming: Vec<Next>,
     past: Vec<Row>,
@@ -118,10 +114,10 @@ pub(super) async fn overview(user: SignedIn, State(app): State<App>, said: Wante
     let facts = app
         .look(|app| {
             let filter = HistoryFilter { limit: FEW, ..HistoryFilter::default() };
-            Ok((look::warehouses(app)?, look::sources(app), look::upcoming(app)?, app.state().syncs(&filter)?))
+            Ok((app.control().warehouses()?, look::sources(app)?, app.control().syncs(&filter)?))
         })
         .await;
-    let (warehouses, sources, upcoming, past) = match facts {
+    let (warehouses, sources, syncs) = match facts {
         Ok(facts) => facts,
         Err(failure) => return problem(Some(&user.session), &failure),
     };
@@ -131,9 +127,11 @@ pub(super) async fn overview(user: SignedIn, State(app): State<App>, said: Wante
     frame.here = "/".to_owned();
     frame.follows = asked.follow.is_some();
     let events: u64 = sources.iter().map(|source| source.events).sum();
-    let behind: u64 = warehouses.iter().flat_map(|warehouse| &warehouse.spaces).map(|space| space.behind_bytes).sum();
-    let newest = past.iter().find(|sync| !matches!(sync.status, Status::Waiting | Status::Skipped));
-    let ran = newest.map(|sync| (Badge::from(sync.status).word, When::new(sync.start, now)));
+    let behind: u64 = warehouses.iter().flat_map(|warehouse| &warehouse.spaces).map(|unit| unit.behind_bytes).sum();
+    let (waiting, past): (Vec<Sync>, Vec<Sync>) = syncs.into_iter().partition(|sync| sync.status == Status::Waiting);
+    let ran = past.iter().find(|sync| sync.status != Status::Skipped);
+    let ran = ran.map(|sync| (Badge::from(sync.status).word, When::new(sync.start, now)));
+    let upcoming = look::upcoming(&warehouses);
     let next = upcoming.first().map(|next| When::new(next.at, now));
     let tiles = vec![
         Tile::new("Calls received", text::number(events), "since the service started"),
@@ -150,13 +148,12 @@ pub(super) async fn overview(user: SignedIn, State(app): State<App>, said: Wante
     let template = Overview {
         frame,
         tiles,
-        troubles: warehouses.iter().filter_map(WarehouseTrouble::new).collect(),
-        warehouses: warehouses.iter().map(|facts| Warehouse::new(facts, now)).collect(),
-        upcoming: upcoming.iter().map(|next| Next::new(next, now)).collect(),
+        warehouses: warehouses.iter().map(|view| Warehouse::new(view, now)).collect(),
+        upcoming: nexts(&waiting, &upcoming, now),
         past: past.iter().map(|sync| Row::new(sync, now)).collect(),
-        silent: sources.iter().all(|source| source.end == 0),
+        silent: sources.iter().all(|source| source.newest.is_none()),
         sources: sources.iter().map(|source| Source::new(source, now)).collect(),
-        address: format!("http://{}", app.config().listen),
+        address: format!("http://{}", app.control().config().listen),
     };
     page(&template, StatusCode::OK)
 }
@@ -184,7 +181,7 @@ pub(super) async fn history(user: SignedIn, State(app): State<App>, said: Wanted
     let asked = asked(said);
     let now = Timestamp::now();
     let filter = HistoryFilter { before: asked.before, limit: MANY + 1, ..HistoryFilter::default() };
-    let (syncs, next) = match app.look(move |app| Ok(app.state().syncs(&filter)?)).await {
+    let (syncs, next) = match app.look(move |app| Ok(app.control().syncs(&filter)?)).await {
         Ok(syncs) => turn(syncs, MANY),
         Err(failure) => return problem(Some(&user.session), &failure),
     };
@@ -205,7 +202,6 @@ pub(super) async fn history(user: SignedIn, State(app): State<App>, said: Wanted
 struct WarehousePage {
     frame: Frame,
     warehouse: Warehouse,
-    trouble: Option<Trouble>,
     upcoming: Vec<Next>,
     rows: Vec<Row>,
     older: Option<String>,
@@ -229,17 +225,21 @@ pub(super) async fn warehouse(
     };
     let facts = app
         .look(move |app| {
-            let facts = look::warehouse(app, &name)?;
-            let upcoming = look::upcoming(app)?.into_iter().filter(|next| next.warehouse == name).collect::<Vec<_>>();
-            Ok((facts, upcoming, app.state().syncs(&filter)?, look::selection(app, &name)?))
+            let selection = look::selection(app, Some(&name))?.pop();
+            let view = app.control().warehouses()?.into_iter().find(|view| view.name == name);
+            let (Some(selection), Some(view)) = (selection, view) else { return Err(no_warehouse()) };
+            Ok((view, app.control().syncs(&filter)?, groups(app, &selection)))
         })
         .await;
-    let (facts, upcoming, syncs, selection) = match facts {
+    let (view, syncs, groups) = match facts {
         Ok(facts) => facts,
         Err(failure) => return problem(Some(&user.session), &failure),
     };
-    let warehouse = Warehouse::new(&facts, now);
-    let (syncs, next) = turn(syncs, MANY);
+    let warehouse = Warehouse::new(&view, now);
+    let (waiting, past): (Vec<Sync>, Vec<Sync>) =
+        syncs.iter().cloned().partition(|sync| sync.status == Status::Waiting);
+    let upcoming = nexts(&waiting, &look::upcoming(std::slice::from_ref(&view)), now);
+    let (_, next) = turn(syncs, MANY);
     let mut frame = frame(&user.session, &warehouse.name, now);
     frame.flash = flash(asked.done.as_deref());
     if asked.before.is_none() {
@@ -250,53 +250,23 @@ pub(super) async fn warehouse(
         frame,
         older: next.map(|before| format!("{}?before={before}", warehouse.link)),
         newer: asked.before.map(|_| warehouse.link.clone()),
-        trouble: facts.error,
-        upcoming: upcoming.iter().map(|next| Next::new(next, now)).collect(),
-        rows: syncs.iter().map(|sync| Row::new(sync, now)).collect(),
-        groups: groups(&selection),
+        upcoming,
+        rows: past.iter().map(|sync| Row::new(sync, now)).collect(),
+        groups,
         warehouse,
     };
     page(&template, StatusCode::OK)
 }
 
-/// The switches of a warehouse: traits and audiences, tables, and columns that are off.
-fn groups(selection: &SelectionFacts) -> Vec<Group> {
-    let of = |kind: ItemKind| {
-        let mut names: Vec<&str> =
-            selection.known.iter().filter(|item| item.kind == kind).map(|item| item.name.as_str()).collect();
-        names.extend(selection.off.iter().filter(|item| item.kind == kind).map(|item| item.name.as_str()));
-        names.sort_unstable();
-        names.dedup();
-        let switch = |name: &str| {
-            let off = selection.off.iter().filter(|item| item.kind == kind && item.name == name);
-            let by = off.map(|item| item.by).collect::<Vec<_>>();
-            let fixed = by.contains(&By::Config);
-            Switch {
-                value: written(&Item { kind, name: name.to_owned() }),
-                name: name.to_owned(),
-                on: by.is_empty(),
-                fixed,
-                note: if fixed { "off in the configuration" } else { "" },
-            }
-        };
-        names.into_iter().map(switch).collect::<Vec<_>>()
-    };
-    let mut columns = of(ItemKind::Column);
-    // Every column of every table would hide the rest.
-    columns.retain(|column| !column.on);
-    vec![
-        Group {
-            name: "Traits and audiences",
-            none: "None is known yet: they are listed here after the first sync.",
-            switches: of(ItemKind::Computation),
-        },
-        Group {
-            name: "Tables",
-            none: "None is known yet: they are listed here after the first sync.",
-            switches: of(ItemKind::Table),
-        },
-        Group { name: "Columns that are off", none: "None.", switches: columns },
-    ]
+fn no_warehouse() -> Failure {
+    Failure::not_found("There is no warehouse of this name.", "The overview names those that there are.")
+}
+
+/// What waits, then what is planned.
+fn nexts(waiting: &[Sync], upcoming: &[Upcoming], now: Timestamp) -> Vec<Next> {
+    // The oldest begins first.
+    let waiting = waiting.iter().rev().map(|sync| Next::waiting(sync, now));
+    waiting.chain(upcoming.iter().map(|next| Next::new(next, now))).collect()
 }
 
 #[derive(Template)]
@@ -328,13 +298,6 @@ struct Bar {
     text: String,
 }
 
-/// Discards of one reason.
-struct ReasonRow {
-    reason: String,
-    table: String,
-    count: String,
-}
-
 pub(super) async fn sync(
     user: SignedIn,
     State(app): State<App>,
@@ -343,7 +306,7 @@ pub(super) async fn sync(
 ) -> Response {
     let (asked, now) = (asked(said), Timestamp::now());
     let id = id.map_or(-1, |Path(id)| id);
-    let detail = match app.look(move |app| look::sync(app, id)).await {
+    let detail = match app.look(move |app| Ok(app.control().sync(id)?)).await {
         Ok(detail) => detail,
         Err(failure) => return problem(Some(&user.session), &failure),
     };
@@ -395,7 +358,7 @@ fn sync_page(detail: &SyncDetail, now: Timestamp) -> SyncPage {
         },
         tables: tables.into_iter().map(Counts::from).collect(),
         own_tables: own_tables.into_iter().map(Counts::from).collect(),
-        reasons: Vec::new(),
+        reasons: detail.reasons.iter().map(ReasonRow::from).collect(),
         changes: detail.changes.clone(),
         row,
     }

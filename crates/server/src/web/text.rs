@@ -104,7 +104,18 @@ mod tests {
     #[test]
     fn spans_numbers_and_sizes_are_read() {
         let spans = [0, 999, 1_000, 4_250, 59_999, 60_000, 3_599_999, 3_600_000, 90_061_000, -5].map(duration);
-        let read = ["0 ms", "999 ms", "1.0 s", "4.2 s", "59.9 s", "1 min 0 s", "59 min 59 s", "1 h 0 min", "25 h 1 min", "0 ms"];
+        let read = [
+            "0 ms",
+            "999 ms",
+            "1.0 s",
+            "4.2 s",
+            "59.9 s",
+            "1 min 0 s",
+            "59 min 59 s",
+            "1 h 0 min",
+            "25 h 1 min",
+            "0 ms",
+        ];
         assert_eq!(spans, read);
         assert_eq!([0, 999, 1_000, 1_234_567].map(number), ["0", "999", "1,000", "1,234,567"]);
         assert_eq!([0, 999, 1_000, 1_960_000, 64 << 30].map(bytes), ["0 B", "999 B", "1.0 kB", "1.9 MB", "68.7 GB"]);

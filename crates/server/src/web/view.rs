@@ -2,9 +2,10 @@
 
 use super::STYLE;
 use super::text::{self, When};
-use crate::api::{Activity, Cause, SourceFacts, Upcoming, WarehouseFacts};
+use crate::api::{Cause, SourceFacts, Upcoming};
 use crate::config::{Item, ItemKind};
-use crate::state::{Kind, Level, Notice, Status, Sync, TableCounts, Trouble};
+use crate::state::{Kind, Level, Notice, ReasonCount, Status, Sync, TableCounts, Trouble};
+use crate::sync::{UnitState, WarehouseView};
 use jiff::Timestamp;
 
 /// What stands around every page.
@@ -65,13 +66,12 @@ impl From<Status> for Badge {
     }
 }
 
-impl From<Activity> for Badge {
-    fn from(activity: Activity) -> Badge {
-        let (class, word) = match activity {
-            Activity::Idle => ("idle", "Ready"),
-            Activity::Running => ("running", "Running"),
-            Activity::Waiting => ("waiting", "Waiting"),
-            Activity::BackingOff => ("backing_off", "Backing off"),
+impl From<UnitState> for Badge {
+    fn from(state: UnitState) -> Badge {
+        let (class, word) = match state {
+            UnitState::Idle => ("idle", "Ready"),
+            UnitState::Running => ("running", "Running"),
+            UnitState::Retrying => ("failure", "Backing off"),
         };
         Badge { class, word }
     }
@@ -166,35 +166,59 @@ pub(super) struct Warehouse {
     pub(super) uri: String,
     pub(super) schedule: String,
     pub(super) state: Badge,
+    /// More about the state, if there is more.
     pub(super) why: String,
     pub(super) last: Option<Row>,
     pub(super) next: Option<When>,
+    /// How long its oldest call waits.
     pub(super) lag: String,
     pub(super) behind: String,
     pub(super) sources: Vec<String>,
+    pub(super) troubles: Vec<WarehouseTrouble>,
 }
 
 impl Warehouse {
-    pub(super) fn new(facts: &WarehouseFacts, now: Timestamp) -> Warehouse {
-        let last = facts.spaces.iter().filter_map(|space| space.last.as_ref()).max_by_key(|sync| sync.start);
-        let behind: u64 = facts.spaces.iter().map(|space| space.behind_bytes).sum();
-        let lag = facts.spaces.iter().filter_map(|space| space.lag_seconds).max();
-        let why = match (facts.state, facts.until) {
-            (Activity::BackingOff, Some(until)) => format!("tries again {}", When::new(until, now).ago),
+    pub(super) fn new(view: &WarehouseView, now: Timestamp) -> Warehouse {
+        let link = warehouse_link(&view.name);
+        let units = &view.spaces;
+        let is = |state: UnitState| units.iter().any(|unit| unit.state == state);
+        let state = [UnitState::Running, UnitState::Retrying].into_iter().find(|state| is(*state)).unwrap_or_default();
+        let last = units.iter().filter_map(|unit| unit.last.as_ref()).max_by_key(|sync| sync.start);
+        let next = units.iter().filter_map(|unit| unit.next).min();
+        let behind: u64 = units.iter().map(|unit| unit.behind_bytes).sum();
+        let oldest = units.iter().filter_map(|unit| unit.behind_since).min();
+        let failures = units.iter().map(|unit| unit.failures).max().unwrap_or(0);
+        let why = match (state, next) {
+            (UnitState::Retrying, Some(next)) => {
+                format!("{} in a row, again {}", text::counted(failures.into(), "failure"), When::new(next, now).ago)
+            }
             _ => String::new(),
         };
+        let trouble = |unit: &crate::sync::UnitView| {
+            let Trouble { what, to_do } = unit.error.clone()?;
+            let source = unit.schema.clone();
+            Some(WarehouseTrouble { warehouse: view.name.clone(), link: link.clone(), source, what, to_do })
+        };
+        let source = |unit: &crate::sync::UnitView| match unit.to_fill.len() {
+            0 => unit.schema.clone(),
+            gaps => format!("{}, where the next sync fills {}", unit.schema, text::counted(gaps as u64, "gap")),
+        };
         Warehouse {
-            name: facts.name.clone(),
-            link: warehouse_link(&facts.name),
-            uri: facts.uri.clone(),
-            schedule: facts.schedule.clone(),
-            state: facts.state.into(),
+            name: view.name.clone(),
+            uri: view.uri.clone(),
+            schedule: view.schedule.clone(),
+            state: state.into(),
             why,
             last: last.map(|sync| Row::new(sync, now)),
-            next: facts.next.map(|next| When::new(next, now)),
-            lag: lag.map_or_else(|| "up to date".to_owned(), text::about),
+            next: next.map(|next| When::new(next, now)),
+            lag: match oldest {
+                Some(oldest) => text::about((now.as_second() - oldest.as_second()).max(0).unsigned_abs()),
+                None => "up to date".to_owned(),
+            },
             behind: if behind == 0 { String::new() } else { format!("{} to load", text::bytes(behind)) },
-            sources: facts.spaces.iter().map(|space| space.schema.clone()).collect(),
+            sources: units.iter().map(source).collect(),
+            troubles: units.iter().filter_map(trouble).collect(),
+            link,
         }
     }
 }
@@ -204,15 +228,9 @@ impl Warehouse {
 pub(super) struct WarehouseTrouble {
     pub(super) warehouse: String,
     pub(super) link: String,
+    pub(super) source: String,
     pub(super) what: String,
     pub(super) to_do: String,
-}
-
-impl WarehouseTrouble {
-    pub(super) fn new(facts: &WarehouseFacts) -> Option<WarehouseTrouble> {
-        let Trouble { what, to_do } = facts.error.clone()?;
-        Some(WarehouseTrouble { warehouse: facts.name.clone(), link: warehouse_link(&facts.name), what, to_do })
-    }
 }
 
 /// A sync that is to come.
@@ -222,7 +240,9 @@ pub(super) struct Next {
     pub(super) warehouse: String,
     pub(super) warehouse_link: String,
     pub(super) source: String,
-    pub(super) reason: &'static str,
+    /// Its row in the history, if it has one already.
+    pub(super) sync: Option<(i64, String)>,
+    pub(super) reason: String,
 }
 
 impl Next {
@@ -232,11 +252,24 @@ impl Next {
             warehouse: upcoming.warehouse.clone(),
             warehouse_link: warehouse_link(&upcoming.warehouse),
             source: upcoming.schema.clone(),
+            sync: None,
             reason: match upcoming.reason {
-                Cause::Schedule => "schedule",
-                Cause::Retry => "again after a failure",
-                Cause::Asked => "asked for",
+                Cause::Schedule => "schedule".to_owned(),
+                Cause::Retry => "again after a failure".to_owned(),
             },
+        }
+    }
+
+    /// One that was asked for and waits for the warehouse.
+    pub(super) fn waiting(sync: &Sync, now: Timestamp) -> Next {
+        let row = Row::new(sync, now);
+        Next {
+            at: When { ago: "as soon as the warehouse is free".to_owned(), ..row.start },
+            warehouse: row.warehouse,
+            warehouse_link: row.warehouse_link,
+            source: row.source,
+            sync: Some((sync.id, row.name)),
+            reason: "asked for".to_owned(),
         }
     }
 }
@@ -248,6 +281,8 @@ pub(super) struct Source {
     pub(super) space: String,
     pub(super) calls: String,
     pub(super) spool: String,
+    /// When the oldest call in the spool was received.
+    pub(super) since: String,
     pub(super) last: Option<When>,
     pub(super) keys: String,
 }
@@ -255,12 +290,13 @@ pub(super) struct Source {
 impl Source {
     pub(super) fn new(facts: &SourceFacts, now: Timestamp) -> Source {
         Source {
-            name: facts.schema.clone(),
-            space: facts.space.clone(),
+            name: facts.source.schemas.join(", "),
+            space: facts.source.space.clone(),
             calls: text::number(facts.events),
-            spool: text::bytes(facts.spool_bytes),
-            last: facts.last_event.map(|last| When::new(last, now)),
-            keys: text::number(facts.write_keys),
+            spool: text::bytes(facts.source.spool_bytes),
+            since: facts.source.oldest.map(|oldest| When::new(oldest, now).ago).unwrap_or_default(),
+            last: facts.newest.map(|last| When::new(last, now)),
+            keys: text::number(facts.source.write_keys as u64),
         }
     }
 }
@@ -281,6 +317,20 @@ impl From<&TableCounts> for Counts {
         let [received, loaded, duplicates, filtered, discarded] =
             [counts.received, counts.loaded, counts.duplicates, counts.filtered, counts.discarded].map(text::number);
         Counts { name: counts.name.clone(), received, loaded, duplicates, filtered, discarded }
+    }
+}
+
+/// Discards of one reason.
+#[derive(Clone, Debug)]
+pub(super) struct ReasonRow {
+    pub(super) reason: String,
+    pub(super) table: String,
+    pub(super) count: String,
+}
+
+impl From<&ReasonCount> for ReasonRow {
+    fn from(of: &ReasonCount) -> ReasonRow {
+        ReasonRow { reason: of.reason.clone(), table: of.table.clone(), count: text::number(of.discards) }
     }
 }
 
