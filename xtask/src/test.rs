@@ -1,7 +1,7 @@
 //! `cargo xtask test`: every test there is, each once; and `bless`, which rewrites the golden plans.
 
 use crate::emulators::{self, Running};
-use crate::{Result, has_cargo_command, readme, section};
+use crate::{Result, browser, has_cargo_command, readme, section};
 use xshell::{PushEnv, Shell, cmd};
 
 /// Runs everything, or what concerns one warehouse.
@@ -32,6 +32,7 @@ fn everything(sh: &Shell) -> Result {
     cmd!(sh, "cargo test --doc --workspace --all-features").run()?;
     let running = emulators::start(sh, &[])?;
     let _variables = variables(sh, &running);
+    let _browser = browser::variables(sh)?;
     section("the workspace");
     runner(sh, &["--workspace", "--exclude", "tablecast-cli", "--all-features"])
 }
