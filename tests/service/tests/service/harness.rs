@@ -5,6 +5,7 @@ use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 use tablecast_core::testing::{Probe, Row};
 use tablecast_core::{Ident, Rules};
@@ -27,8 +28,7 @@ pub(crate) struct Service {
 impl Service {
     /// A service of one space, `default`, with the write key `demo`; `more` is put in front of its sections.
     pub(crate) fn new(more: &str, warehouses: &[&str]) -> Service {
-        // Nobody else is given the port again soon, and the service must come back on the one it had.
-        let port = TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr()).expect("a port").port();
+        let port = free_port();
         let service = Service {
             dir: tempfile::tempdir().expect("a folder"),
             port,
@@ -166,6 +166,17 @@ impl Drop for Service {
             let _ = child.wait();
         }
     }
+}
+
+/// A port that stays the service's own over its deaths: below those that the system gives to clients, one of which could
+/// otherwise get it meanwhile.
+fn free_port() -> u16 {
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    let mut candidates = std::iter::repeat_with(|| {
+        let nth = NEXT.fetch_add(1, Ordering::Relaxed);
+        u16::try_from(12_000 + (std::process::id() * 31 + nth) % 20_000).expect("a port")
+    });
+    candidates.find(|port| TcpListener::bind(("127.0.0.1", *port)).is_ok()).expect("there is no end of them")
 }
 
 /// Tries until there is something; panics when it takes for ever.
