@@ -4,10 +4,12 @@
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a command line speaks")]
 
 mod bench;
+mod browser;
 mod ci;
 mod emulators;
 mod fuzz;
 mod node;
+mod packages;
 mod postgres;
 mod readme;
 mod sdks;

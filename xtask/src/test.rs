@@ -1,7 +1,7 @@
 //! `cargo xtask test`: every test there is, each once; and `bless`, which rewrites the golden plans.
 
 use crate::emulators::{self, Running};
-use crate::{Result, has_cargo_command, readme, sdks, section};
+use crate::{Result, browser, has_cargo_command, readme, sdks, section};
 use xshell::{PushEnv, Shell, cmd};
 
 /// Runs everything, or what concerns one warehouse.
@@ -32,6 +32,7 @@ fn everything(sh: &Shell) -> Result {
     cmd!(sh, "cargo test --doc --workspace --all-features").run()?;
     let running = emulators::start(sh, &[])?;
     let _variables = variables(sh, &running);
+    let _browser = browser::variables(sh)?;
     let _sdks = sdks::variables(sh)?;
     section("the workspace");
     runner(sh, &["--workspace", "--exclude", "tablecast-cli", "--all-features"])
@@ -50,7 +51,10 @@ fn one_engine(sh: &Shell, engine: &str) -> Result {
         section("the service's own tests");
         runner(sh, &["--package", "tablecast-server"])?;
         section("the service as Segment's SDKs and crashes see it");
-        return runner(sh, &["--package", "tablecast-service-tests"]);
+        runner(sh, &["--package", "tablecast-service-tests"])?;
+        let _browser = browser::variables(sh)?;
+        section("its page in a browser");
+        return runner(sh, &["--package", "tablecast-tests", "--test", "service_web"]);
     }
     if engine == "memory" {
         return runner(sh, &["--package", "tablecast-core", "--package", "tablecast-testkit", "--all-features"]);

@@ -1,5 +1,6 @@
 #![doc = include_str!("../README.md")]
 
+pub mod api;
 pub mod config;
 pub mod emit;
 pub mod ingest;
@@ -8,6 +9,7 @@ pub mod service;
 pub mod spool;
 pub mod state;
 pub mod sync;
+pub mod web;
 
 pub use config::Config;
 pub use service::Service;

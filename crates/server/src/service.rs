@@ -9,6 +9,7 @@ mod token;
 pub use lock::DataLock;
 pub use token::token;
 
+use crate::api::{self, App};
 use crate::config::{Config, Problem, Problems};
 use crate::emit::{self, Door};
 use crate::ingest::{self, Ingest, Limits};
@@ -16,6 +17,7 @@ use crate::metrics::Metrics;
 use crate::spool::{Spool, SpoolOptions};
 use crate::state::State;
 use crate::sync::{Engine, Settings, Spools};
+use crate::web;
 use axum::Router;
 use measures::Measures;
 use std::collections::BTreeMap;
@@ -140,13 +142,14 @@ impl Service {
         let own = token.clone();
         let opens = move |given: &str| token::is_same(&own, given);
         let door = Arc::new(Door::new(ingest.clone(), config.computations.clone(), opens));
-        let control = engine.control();
-        let router = ingest::router(ingest.clone()).merge(emit::router(door.clone())).merge(ops::router(
-            control,
-            opened.metrics.clone(),
-            measures,
-            opened.spools.clone(),
-        ));
+        let (control, metrics, spools) = (engine.control(), opened.metrics.clone(), opened.spools.clone());
+        let app = App::new(control.clone(), metrics.clone(), spools.clone(), &token);
+        let router = ingest::router(ingest.clone())
+            .merge(emit::router(door.clone()))
+            .merge(api::router(app.clone()))
+            .merge(ops::router(control, metrics, measures, spools))
+            // It answers for every other address.
+            .merge(web::router(app));
         let wrong = |error: std::io::Error| {
             Problems::one(Problem::new(
                 "listen",

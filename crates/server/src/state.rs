@@ -2,12 +2,14 @@
 //! since when, and the history of syncs. One SQLite file, durable with every step.
 
 mod history;
+mod known;
 mod model;
 mod position;
 mod sql;
 
 pub use history::HistoryFilter;
 pub(crate) use history::{End, Step, rows_of};
+pub use model::ReasonCount;
 pub use model::{BackfillRequest, Kind, Level, Notice, Progress, Status, Sync, SyncDetail, TableCounts, Trouble};
 pub use position::{Begun, Gap, Position};
 

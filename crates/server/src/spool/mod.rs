@@ -304,6 +304,12 @@ impl Spool {
         (log.first(), log.end)
     }
 
+    /// When the newest record was received, in µs since 1970; none if there never was one.
+    pub fn newest(&self) -> Option<i64> {
+        let newest = self.0.shared.clock.load(Ordering::Relaxed);
+        (newest != i64::MIN).then_some(newest)
+    }
+
     /// Bytes that wait to be synced.
     pub fn waiting(&self) -> usize {
         self.0.shared.waiting.load(Ordering::Relaxed)

@@ -78,7 +78,9 @@ impl State {
                 })
             })?;
             let tables = tables.collect::<rusqlite::Result<_>>()?;
-            Ok(Some(SyncDetail { sync, tables, changes: from_json(&changes), notices: from_json(&notices) }))
+            let reasons = super::known::reasons(state, id)?;
+            let (changes, notices) = (from_json(&changes), from_json(&notices));
+            Ok(Some(SyncDetail { sync, tables, reasons, changes, notices }))
         })
     }
 
@@ -150,6 +152,7 @@ impl State {
                     params![step.id, name.as_str(), received, loaded, duplicates, filtered, discarded],
                 )?;
             }
+            super::known::note(state, step)?;
             if let Some((warehouse, space)) = step.cursor {
                 state.execute(sql::MOVE, params![warehouse, space, stored(step.reached)])?;
             }
@@ -238,7 +241,7 @@ pub(crate) fn rows_of(report: &Report) -> (u64, u64) {
 }
 
 /// Whether a table holds rows of calls; one of an event may begin with a dash too, such as `_101_account_update`.
-fn is_event(name: &str) -> bool {
+pub(super) fn is_event(name: &str) -> bool {
     !SYSTEM_TABLES.contains(&name) && !(name.starts_with('_') && name.ends_with("_versions"))
 }
 

@@ -174,6 +174,17 @@ pub struct TableCounts {
     pub discarded: u64,
 }
 
+/// Why values and calls were discarded.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ReasonCount {
+    /// The table that they were meant for; empty for lines that are no calls.
+    pub table: String,
+    /// The reason, as in `_discards`.
+    pub reason: String,
+    /// How many.
+    pub discards: u64,
+}
+
 /// One row of the history.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Sync {
@@ -221,6 +232,9 @@ pub struct SyncDetail {
     pub sync: Sync,
     /// Its tables; those of Tablecast's own too.
     pub tables: Vec<TableCounts>,
+    /// Discards by reason and table.
+    #[serde(default)]
+    pub reasons: Vec<ReasonCount>,
     /// Steps of the schema that were made, as text: `add column users.plan text`.
     pub changes: Vec<String>,
     /// What an operator should know.

@@ -51,6 +51,15 @@ CREATE TABLE sync_tables (
   filtered INTEGER NOT NULL, discarded INTEGER NOT NULL,
   PRIMARY KEY (sync, name)
 ) STRICT, WITHOUT ROWID;
+CREATE TABLE sync_reasons (
+  sync INTEGER NOT NULL REFERENCES syncs (id) ON DELETE CASCADE,
+  table_name TEXT NOT NULL, reason TEXT NOT NULL, discards INTEGER NOT NULL,
+  PRIMARY KEY (sync, table_name, reason)
+) STRICT, WITHOUT ROWID;
+CREATE TABLE known (
+  warehouse TEXT NOT NULL, kind TEXT NOT NULL, name TEXT NOT NULL,
+  PRIMARY KEY (warehouse, kind, name)
+) STRICT, WITHOUT ROWID;
 PRAGMA user_version = 1;
 COMMIT;
 ";
@@ -137,6 +146,15 @@ SELECT coalesce(reached, 0) FROM syncs WHERE status IN ('waiting', 'running') AN
 pub(super) const FORGET_SCHEMAS: &str = "UPDATE positions SET schema = NULL WHERE warehouse = ?1";
 
 pub(super) const SPAN: &str = "SELECT coalesce(begins, 0), coalesce(ends, 0) FROM syncs WHERE id = ?1";
+pub(super) const COUNT_REASON: &str = "
+INSERT INTO sync_reasons (sync, table_name, reason, discards) VALUES (?1, ?2, ?3, ?4)
+ON CONFLICT DO UPDATE SET discards = discards + excluded.discards";
+pub(super) const REASONS: &str =
+    "SELECT table_name, reason, discards FROM sync_reasons WHERE sync = ?1 ORDER BY reason, table_name";
+pub(super) const KNOW: &str = "
+INSERT INTO known (warehouse, kind, name) SELECT warehouse, ?2, ?3 FROM syncs WHERE id = ?1 ON CONFLICT DO NOTHING";
+pub(super) const KNOWN: &str = "SELECT kind, name FROM known WHERE warehouse = ?1 ORDER BY kind, name";
+
 pub(super) const DETAIL: &str = "SELECT notices, changes FROM syncs WHERE id = ?1";
 pub(super) const TABLES: &str = "
 SELECT name, received, loaded, duplicates, filtered, discarded FROM sync_tables WHERE sync = ?1 ORDER BY name";

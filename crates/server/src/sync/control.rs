@@ -193,6 +193,18 @@ impl Control {
         Ok(SelectionView { warehouse: warehouse.name.clone(), off })
     }
 
+    /// What can be switched for a warehouse, as far as it is known: the audiences and traits of the configuration, and
+    /// the tables and columns that its syncs have met.
+    pub fn known(&self, warehouse: &str) -> Result<Vec<Item>, Refusal> {
+        let config = self.config();
+        let chosen = self.chosen(&config, Some(warehouse))?;
+        let spaces: Vec<&String> = chosen.iter().flat_map(|warehouse| &warehouse.spaces).collect();
+        let computations = config.computations.all().filter(|one| spaces.contains(&&one.space));
+        let mut known: Vec<Item> = computations.map(|one| Item::computation(&one.key)).collect();
+        known.extend(self.0.state.known(warehouse)?);
+        Ok(known)
+    }
+
     /// Switches tables, columns, audiences and traits off and on. Nothing is deleted by switching off; what comes on is
     /// synced at once, and then the gap is filled from the spool.
     ///

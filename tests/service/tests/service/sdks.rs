@@ -32,7 +32,8 @@ fn said(command: &mut Command) -> Value {
 }
 
 fn node(service: &Service, key: &str) -> Value {
-    let mut command = Command::new("node");
+    let program = std::env::var("TABLECAST_NODE").unwrap_or_else(|_| "node".into());
+    let mut command = Command::new(program);
     said(command.arg(scripts().join("node/send.mjs")).args([&variable("TABLECAST_SDK_NODE"), &service.url(), key]))
 }
 
