@@ -89,7 +89,8 @@ impl Service {
         use tokio::io::{AsyncReadExt, AsyncWriteExt};
         let host = self.address.trim_start_matches("http://");
         let body = format!("{{\"writeKey\": \"demo\", \"batch\": [{calls}]}}");
-        let head = format!("POST /v1/batch HTTP/1.1\r\nhost: {host}\r\nconnection: close\r\ncontent-length: {}", body.len());
+        let head =
+            format!("POST /v1/batch HTTP/1.1\r\nhost: {host}\r\nconnection: close\r\ncontent-length: {}", body.len());
         let mut stream = tokio::net::TcpStream::connect(host).await.expect("a connection");
         stream.write_all(format!("{head}\r\n\r\n{body}").as_bytes()).await.expect("a request");
         let mut answer = String::new();
