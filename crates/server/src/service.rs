@@ -9,13 +9,15 @@ mod token;
 pub use lock::DataLock;
 pub use token::token;
 
+use crate::api::{self, App};
 use crate::config::{Config, Problem, Problems};
 use crate::emit::{self, Door};
-use crate::ingest::{self, Ingest, Keys, Limits};
+use crate::ingest::{self, Ingest, Limits};
 use crate::metrics::Metrics;
 use crate::spool::{Spool, SpoolOptions};
 use crate::state::State;
 use crate::sync::{Engine, Settings, Spools};
+use crate::web;
 use axum::Router;
 use measures::Measures;
 use std::collections::BTreeMap;
@@ -92,6 +94,24 @@ fn open_spools(spools: &Spools, metrics: &Arc<Metrics>, config: &Config) -> Resu
     if problems.0.is_empty() { Ok(open) } else { Err(problems) }
 }
 
+/// The file of the data folder that says where the service listens.
+const ADDRESS: &str = "address";
+
+/// Where the service that has a data folder can be reached from this machine.
+pub fn reach(config: &Config) -> SocketAddr {
+    let written = std::fs::read_to_string(config.data.join(ADDRESS)).ok();
+    let mut address = written.and_then(|text| text.trim().parse().ok()).unwrap_or(config.listen);
+    if address.ip().is_unspecified() {
+        address.set_ip(if address.is_ipv4() { [127, 0, 0, 1].into() } else { std::net::Ipv6Addr::LOCALHOST.into() });
+    }
+    address
+}
+
+/// Where to find a token that the service made for itself; none if the configuration has one.
+pub fn made_token(config: &Config) -> Option<PathBuf> {
+    config.token.is_none().then(|| token::file(config))
+}
+
 /// What is ready to serve.
 #[derive(Debug)]
 pub struct Service {
@@ -109,20 +129,27 @@ pub struct Service {
 impl Service {
     /// Opens everything and binds the address, so that what is wrong is known before anything is served.
     ///
-    /// `path` is where the configuration is read again on SIGHUP. Needs a tokio runtime of several threads.
-    pub async fn start(config: Config, path: Option<PathBuf>) -> Result<Service, Problems> {
+    /// `path` is where the configuration is read again on SIGHUP; `settings` are the engine's, of which `on_end` is the
+    /// service's own. Needs a tokio runtime of several threads.
+    pub async fn start(config: Config, path: Option<PathBuf>, settings: Settings) -> Result<Service, Problems> {
         let opened = Opened::open(&config)?;
         let measures = Measures::register(&opened.metrics);
-        let settings = Settings { on_end: Some(measures.on_end()), ..Settings::default() };
+        let settings = Settings { on_end: Some(measures.on_end()), ..settings };
         let engine = opened.engine(config.clone(), settings)?;
         let token = token(&config)?;
         let spools = opened.open_spools(&config)?;
         let ingest = Arc::new(Ingest::new(ingest_settings(&config), spools, opened.metrics.clone()));
-        let door = Arc::new(Door::new(config.computations.clone(), ingest.clone(), token.clone()));
-        let control = engine.control();
+        let own = token.clone();
+        let opens = move |given: &str| token::is_same(&own, given);
+        let door = Arc::new(Door::new(ingest.clone(), config.computations.clone(), opens));
+        let (control, metrics, spools) = (engine.control(), opened.metrics.clone(), opened.spools.clone());
+        let app = App::new(control.clone(), metrics.clone(), spools.clone(), &token);
         let router = ingest::router(ingest.clone())
             .merge(emit::router(door.clone()))
-            .merge(ops::router(control, opened.metrics.clone(), measures, opened.spools.clone()));
+            .merge(api::router(app.clone()))
+            .merge(ops::router(control, metrics, measures, spools))
+            // It answers for every other address.
+            .merge(web::router(app));
         let wrong = |error: std::io::Error| {
             Problems::one(Problem::new(
                 "listen",
@@ -132,6 +159,7 @@ impl Service {
         };
         let listener = TcpListener::bind(config.listen).await.map_err(wrong)?;
         let address = listener.local_addr().map_err(wrong)?;
+        std::fs::write(config.data.join(ADDRESS), format!("{address}\n")).map_err(wrong)?;
         Ok(Service { path, config, opened, engine, ingest, door, listener, address, router })
     }
 
@@ -201,10 +229,7 @@ impl Service {
 }
 
 fn ingest_settings(config: &Config) -> ingest::Settings {
-    let pairs = config.sources.iter().flat_map(|source| {
-        source.write_keys.iter().map(|key| (key.expose().to_owned(), source.space.clone()))
-    });
-    ingest::Settings { keys: Keys::new(pairs), strict: config.strict }
+    ingest::Settings { keys: config.keys(), strict: config.strict }
 }
 
 /// What a reload changes.
@@ -243,7 +268,11 @@ impl Reloading {
         ];
         for (key, same) in fixed {
             if !same {
-                problems.0.push(Problem::new(key, "it cannot change while the service runs", "start the service again"));
+                problems.0.push(Problem::new(
+                    key,
+                    "it cannot change while the service runs",
+                    "start the service again",
+                ));
             }
         }
         if !problems.0.is_empty() {

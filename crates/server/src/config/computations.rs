@@ -85,7 +85,8 @@ mod tests {
     use crate::Config;
     use tablecast::Type;
 
-    const LEAST: &str = "[[source]]\nspace = 'default'\nwrite_keys = ['demo']\n[[warehouse]]\nname = 'main'\nuri = 'sqlite:w'\n";
+    const LEAST: &str =
+        "[[source]]\nspace = 'default'\nwrite_keys = ['demo']\n[[warehouse]]\nname = 'main'\nuri = 'sqlite:w'\n";
 
     #[test]
     fn audiences_and_traits_are_read_and_their_types_reach_the_rules() {

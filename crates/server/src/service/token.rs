@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use tablecast::core::Secret;
 
 /// The file of a token that the service made, in the data folder.
-pub fn file(config: &Config) -> PathBuf {
+pub(super) fn file(config: &Config) -> PathBuf {
     config.data.join("token")
 }
 
@@ -40,6 +40,12 @@ pub fn token(config: &Config) -> Result<Secret, Problems> {
     Ok(Secret::new(made))
 }
 
+/// Whether a text is the token; takes the same time wherever they differ.
+pub(super) fn is_same(token: &Secret, given: &str) -> bool {
+    let (token, given) = (token.expose().as_bytes(), given.as_bytes());
+    token.len() == given.len() && token.iter().zip(given).fold(0, |different, (a, b)| different | (a ^ b)) == 0
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -48,7 +54,8 @@ mod tests {
     #[test]
     fn a_token_is_made_once_and_only_its_owner_reads_it() {
         let dir = tempfile::tempdir().unwrap();
-        let text = format!("data = \"{}\"\n[[source]]\nspace = \"default\"\nwrite_keys = [\"k\"]\n", dir.path().display());
+        let text =
+            format!("data = \"{}\"\n[[source]]\nspace = \"default\"\nwrite_keys = [\"k\"]\n", dir.path().display());
         let config = Config::parse(&text).unwrap();
         let made = token(&config).unwrap();
         assert_eq!(made.expose().len(), 48);
@@ -56,5 +63,7 @@ mod tests {
         assert_eq!(fs::metadata(file(&config)).unwrap().permissions().mode() & 0o777, 0o600);
         let own = Config::parse(&format!("token = \"hush\"\n{text}")).unwrap();
         assert_eq!(token(&own).unwrap().expose(), "hush");
+        assert!(is_same(&token(&own).unwrap(), "hush"));
+        assert!(!is_same(&made, "hush") && !is_same(&made, ""));
     }
 }
