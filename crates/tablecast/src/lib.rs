@@ -20,8 +20,8 @@ pub use retry::{Retry, RetryPolicy};
 pub use tablecast_bigquery as bigquery;
 pub use tablecast_core as core;
 pub use tablecast_core::{
-    Catalog, Change, Commit, CommitId, Connector, Counts, Cut, Dialect, Draft, Error, ErrorKind, Finding, Ident,
-    Only, Origin, Plan, Receipt, Result, Rules, Selection, Type, Uri, Warehouse,
+    Catalog, Change, Commit, CommitId, Connector, Counts, Cut, Dialect, Draft, Error, ErrorKind, Finding, Ident, Only,
+    Origin, Plan, Receipt, Result, Rules, Selection, Type, Uri, Warehouse,
 };
 #[cfg(feature = "redshift-wire")]
 pub use tablecast_redshift as redshift;

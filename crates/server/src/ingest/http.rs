@@ -124,8 +124,8 @@ async fn receive(held: &mut Held<'_>, route: Route, headers: &HeaderMap, mut bod
         }
         outcome
     });
-    let slow =
-        |_| Refusal { status: 408, code: "timeout", message: "the body took too long".into(), retry_after: None };
+    // Not 408, on which some SDKs give up.
+    let slow = |_| Refusal::later("timeout", "the body took too long; try again");
     let bytes = read.await.map_err(slow)??;
     let coding = headers.get(CONTENT_ENCODING).map(|value| value.as_bytes().to_ascii_lowercase());
     match coding.as_deref() {
