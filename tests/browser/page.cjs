@@ -5,7 +5,8 @@
 const { chromium } = require(`${process.env.TABLECAST_BROWSER_MODULES}/playwright-core`);
 const readline = require('node:readline');
 
-const [base, token] = process.argv.slice(2);
+// The service, its token, the name of a warehouse that is down, and syncs of each ending.
+const [base, token, odd, success, partial, failure] = process.argv.slice(2);
 const answers = readline.createInterface({ input: process.stdin })[Symbol.asyncIterator]();
 const PATIENCE = 60_000;
 
@@ -54,16 +55,17 @@ const steps = {
     must((await upcoming.locator('time').count()) >= 2, 'upcoming syncs have no time');
     const past = page.getByRole('table', { name: 'Past syncs' });
     const row = (name) => past.getByRole('row').filter({ has: page.getByRole('link', { name, exact: true }) });
-    must((await row('Sync 1').innerText()).includes('Success'), 'the first sync is no success');
-    must((await row('Sync 2').innerText()).includes('Partial'), 'the second sync is not partial');
+    for (const [id, status] of [[success, 'Success'], [partial, 'Partial'], [failure, 'Failure']]) {
+      must((await row(`Sync ${id}`).innerText()).includes(status), `sync ${id} is no ${status}`);
+    }
     const warehouses = page.getByRole('table', { name: 'Warehouses' });
     must((await warehouses.innerText()).includes('Backing off'), 'the warehouse that is down is not told');
-    must((await page.getByRole('main').innerText()).includes('cannot be opened'), 'why it is down is not told');
+    must((await page.getByRole('main').innerText()).includes('personas_default: '), 'why it is down is not told');
   },
 
   async 'a sync tells its durations, tables, columns and discards'({ page }) {
-    await page.getByRole('table', { name: 'Past syncs' }).getByRole('link', { name: 'Sync 2', exact: true }).click();
-    await page.getByRole('heading', { level: 1, name: 'Sync 2' }).waitFor();
+    await page.getByRole('table', { name: 'Past syncs' }).getByRole('link', { name: `Sync ${partial}`, exact: true }).click();
+    await page.getByRole('heading', { level: 1, name: `Sync ${partial}` }).waitFor();
     for (const name of ['Preparation', 'Loading']) {
       const value = await page.locator('.tiles div', { hasText: name }).locator('dd').innerText();
       must(/\d+ (ms|s)/.test(value), `${name}: ${value}`);
@@ -182,7 +184,7 @@ const steps = {
 
   async 'a phone shows every page without scrolling sideways'({ page, paths }) {
     const size = page.viewportSize();
-    for (const width of [360, 768]) {
+    for (const width of [360, 768, 1024]) {
       await page.setViewportSize({ width, height: 740 });
       for (const path of paths) {
         await page.goto(base + path);
@@ -203,7 +205,7 @@ const steps = {
     await page.goto(`${base}/`);
     await page.getByRole('button', { name: 'Sign out' }).click();
     await page.getByRole('heading', { name: 'Sign in' }).waitFor();
-    await page.goto(`${base}/syncs/1`);
+    await page.goto(`${base}/syncs/${success}`);
     await page.getByRole('heading', { name: 'Sign in' }).waitFor();
   },
 };
@@ -279,8 +281,8 @@ async function run() {
       const url = new URL(request.url());
       if (url.origin !== base && url.protocol !== 'data:') strangers.push(request.url());
     });
-    const odd = '/warehouses/' + encodeURIComponent(process.env.TABLECAST_ODD_NAME);
-    const paths = ['/', '/syncs', '/syncs/1', '/syncs/2', '/syncs/3', '/warehouses/main', odd];
+    const down = '/warehouses/' + encodeURIComponent(odd);
+    const paths = ['/', '/syncs', `/syncs/${success}`, `/syncs/${partial}`, `/syncs/${failure}`, '/warehouses/main', down];
     for (const [name, step] of Object.entries(steps)) {
       await step({ page, complaints, paths });
       same(complaints, [], `the console, after "${name}"`);

@@ -7,7 +7,7 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
-use tablecast_core::Secret;
+use tablecast::core::Secret;
 use tablecast_server::ingest::{self, Ingest, Keys, Limits};
 use tablecast_server::metrics::Metrics;
 use tablecast_server::spool::SpoolOptions;
@@ -21,7 +21,7 @@ const TOKEN: &str = "a token of 4711 letters";
 /// A warehouse that is down, under a name that no page must stumble over.
 const ODD: &str = "<b>the \"other\" one</b> of the analytics & marketing department, with_a_rather_long_name/x";
 /// The steps of `tests/browser/page.cjs`, so that none goes missing.
-const STEPS: usize = 11;
+const STEPS: usize = 10;
 
 /// What a variable of `cargo xtask test` says.
 ///
@@ -99,12 +99,12 @@ impl Service {
     }
 
     /// Asks for a sync of a warehouse, and waits for how it ends.
-    async fn sync(&self, warehouse: &str) -> Status {
+    async fn sync(&self, warehouse: &str) -> (i64, Status) {
         let ids = self.control.sync_now(Some(warehouse), None).expect("a sync");
         for _ in 0..6_000 {
             let status = self.control.sync(ids[0]).expect("a row").sync.status;
             if status.is_final() {
-                return status;
+                return (ids[0], status);
             }
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
@@ -132,17 +132,20 @@ async fn a_browser_goes_through_the_page() {
         format!("{{\"type\": \"identify\", \"userId\": \"u{id}\", \"messageId\": \"m{id}\", \"traits\": {traits}}}")
     };
     service.post(&call("1", "{\"first_time_shopper\": true}")).await;
-    assert_eq!(service.sync("main").await, Status::Success);
+    let (success, status) = service.sync("main").await;
+    assert_eq!(status, Status::Success);
     let clash = [call("2", "{\"first_time_shopper\": \"N/A\"}"), call("3", "{\"plan\": \"free\"}")];
     service.post(&clash.join(",")).await;
-    assert_eq!(service.sync("main").await, Status::Partial);
-    assert_eq!(service.sync(ODD).await, Status::Failure);
+    let (partial, status) = service.sync("main").await;
+    assert_eq!(status, Status::Partial);
+    let (failure, status) = service.sync(ODD).await;
+    assert_eq!(status, Status::Failure);
 
-    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("browser/page.cjs");
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/browser/page.cjs");
     let child = Command::new(node)
         .arg(script)
-        .args([service.address.as_str(), TOKEN])
-        .env("TABLECAST_ODD_NAME", ODD)
+        .args([service.address.as_str(), TOKEN, ODD])
+        .args([success, partial, failure].map(|id| id.to_string()))
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
