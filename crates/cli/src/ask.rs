@@ -236,12 +236,13 @@ impl Remote {
         };
         let mut connection = std::pin::pin!(connection);
         let mut exchange = std::pin::pin!(exchange);
-        loop {
-            tokio::select! {
-                biased;
-                done = &mut exchange => return done,
-                // After it has ended the exchange knows.
-                ended = &mut connection => { ended?; return exchange.await; }
+        tokio::select! {
+            biased;
+            done = &mut exchange => done,
+            // The answer is read by then, or there is none.
+            ended = &mut connection => {
+                ended?;
+                exchange.await
             }
         }
     }

@@ -305,10 +305,10 @@ impl Draft {
         let off = left_out || self.rules.off.tables.contains(name.as_str());
         self.tables.push(TableDraft::new(name.clone(), kind, core, off));
         let table = self.tables.len() - 1;
-        for at in 2..core.len() {
+        for (at, (_, _, fold)) in core.iter().enumerate().skip(2) {
             let column = self.tables[table].columns[at].about.name.clone();
             // Written with a new row and never again: what makes up the key.
-            let key = kind == TableKind::Merge && core[at].2 == Fold::Once;
+            let key = kind == TableKind::Merge && *fold == Fold::Once;
             self.tables[table].columns[at].off = !key && column_is_off(&column, &name, &self.rules);
         }
         self.table_of.insert(name, table);

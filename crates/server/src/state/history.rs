@@ -167,7 +167,7 @@ impl State {
     pub(crate) fn end(&self, end: &End<'_>) -> Result<()> {
         self.change(|state| {
             let next = end.next.map(Timestamp::as_microsecond);
-            let trouble = end.trouble.map(|trouble| to_json(trouble));
+            let trouble = end.trouble.map(to_json);
             let (notices, count) = (to_json(end.notices), count_of(end.notices));
             state.execute(
                 sql::END_SYNC,
@@ -192,7 +192,7 @@ impl State {
 
     /// Lays a backfill aside; it goes on later from where it is.
     pub(crate) fn rest(&self, id: i64, preparation_ms: i64, loading_ms: i64, trouble: Option<&Trouble>) -> Result<()> {
-        let trouble = trouble.map(|trouble| to_json(trouble));
+        let trouble = trouble.map(to_json);
         self.change(|state| state.execute(sql::REST_SYNC, params![id, preparation_ms, loading_ms, trouble]).map(drop))
     }
 
@@ -242,7 +242,8 @@ pub(crate) fn rows_of(report: &Report) -> (u64, u64) {
 
 /// Whether a table holds rows of calls; one of an event may begin with a dash too, such as `_101_account_update`.
 pub(super) fn is_event(name: &str) -> bool {
-    !SYSTEM_TABLES.contains(&name) && !(name.starts_with('_') && name.ends_with("_versions"))
+    let versions = name.starts_with('_') && name.ends_with("_versions");
+    !versions && !SYSTEM_TABLES.contains(&name)
 }
 
 pub(super) fn insert(

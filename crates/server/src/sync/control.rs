@@ -4,6 +4,7 @@ use super::clock::moment;
 use super::engine::Shared;
 use super::views::{OffItem, OffWhy, SelectRequest, Selected, SelectionView, SourceView, UnitView, WarehouseView};
 use crate::config::{Config, Item, WarehouseConfig};
+use crate::spool::Spool;
 use crate::state::{BackfillRequest, HistoryFilter, Kind, Status, Sync, SyncDetail};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
@@ -105,7 +106,7 @@ impl Control {
         let live = self.0.live.get(&warehouse.name, space);
         let cursor = state.position(&warehouse.name, space)?.map_or(0, |position| position.cursor);
         let spool = self.0.spools.get(space);
-        let (first, end) = spool.as_ref().map_or((0, 0), |spool| spool.bounds());
+        let (first, end) = spool.as_ref().map_or((0, 0), Spool::bounds);
         let from = cursor.max(first);
         let gaps = state.gaps(&warehouse.name, space)?;
         let last = state.last_run(&warehouse.name, space)?;
@@ -136,7 +137,7 @@ impl Control {
                 schemas.insert(tablecast::Rules { space: space.clone(), ..Default::default() }.schema().to_string());
             }
             let spool = self.0.spools.get(space);
-            let (first, end) = spool.as_ref().map_or((0, 0), |spool| spool.bounds());
+            let (first, end) = spool.as_ref().map_or((0, 0), Spool::bounds);
             SourceView {
                 space: space.clone(),
                 schemas: schemas.into_iter().collect(),

@@ -187,7 +187,7 @@ impl Engine {
         Control::new(self.0.clone())
     }
 
-    /// Runs a task for each warehouse until `stop` is true, then lets each end what it is about.
+    /// Runs a task for each warehouse until `stop` is true or gone, then lets each end what it is about.
     ///
     /// Each task has a thread of its own, because a warehouse may hold the thread that calls it. Needs a tokio runtime.
     pub async fn run(&self, mut stop: watch::Receiver<bool>) {
@@ -207,7 +207,7 @@ impl Engine {
                 sweep = shared.now().saturating_add(SWEEP);
             }
             tokio::select! {
-                _ = stop.changed() => {}
+                changed = stop.changed() => if changed.is_err() { break },
                 _ = changes.changed() => {}
                 () = shared.settings.clock.until(sweep) => {}
             }

@@ -90,7 +90,7 @@ impl Worker {
                 }
             };
             tokio::select! {
-                _ = stop.changed() => {}
+                changed = stop.changed() => if changed.is_err() { break },
                 _ = changes.changed() => {}
                 () = self.shared.settings.clock.until(until) => {}
             }

@@ -114,7 +114,7 @@ async fn a_backfill_goes_on_after_a_crash_where_it_was() {
     let id = world.control().backfill(&request()).unwrap()[0];
     let mut seen = Vec::new();
     for times in 0.. {
-        if polled(world.engine.drain(), times).await {
+        if polled(Box::pin(world.engine.drain()), times).await {
             break;
         }
         world.restart(None);

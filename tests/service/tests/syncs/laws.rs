@@ -94,7 +94,7 @@ async fn chaos(seed: u64) -> Result<(), String> {
             _ => {
                 world.control().sync_now(None, None).map_err(|refusal| refusal.to_string())?;
                 let times = u32::try_from(random.below(60)).unwrap_or(0);
-                polled(world.engine.drain(), times).await;
+                polled(Box::pin(world.engine.drain()), times).await;
                 world.restart(None);
                 story.push(format!("crash after {times}"));
             }
@@ -120,13 +120,13 @@ async fn chaos(seed: u64) -> Result<(), String> {
 async fn any_course_of_syncs_switches_crashes_and_backfills_ends_as_one_load() {
     let number = |name: &str| std::env::var(name).ok().and_then(|text| text.parse().ok());
     if let Some(seed) = number("TABLECAST_PROPERTY_SEED") {
-        return chaos(seed).await.unwrap();
+        return Box::pin(chaos(seed)).await.unwrap();
     }
     let time = Duration::from_secs(number("TABLECAST_PROPERTY_SECS").unwrap_or(2));
     let begin = Instant::now();
     let mut seed = 0;
     while seed < 2 || begin.elapsed() < time {
-        chaos(seed).await.unwrap();
+        Box::pin(chaos(seed)).await.unwrap();
         seed += 1;
     }
 }

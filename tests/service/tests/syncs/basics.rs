@@ -83,7 +83,7 @@ async fn a_sync_can_be_dropped_anywhere() {
     let mut times = 0;
     loop {
         world.control().sync_now(None, None).unwrap();
-        if polled(world.engine.drain(), times).await {
+        if polled(Box::pin(world.engine.drain()), times).await {
             break;
         }
         world.restart(None);

@@ -112,7 +112,7 @@ impl Warehouse for Gated {
         let lose = *self.gate.lose.lock().unwrap();
         let mut commits = self.gate.commits.lock().unwrap();
         *commits += 1;
-        if lose > 0 && *commits % lose == 0 {
+        if lose > 0 && commits.is_multiple_of(lose) {
             return Err(Error::new(ErrorKind::Unavailable, "the answer was lost").temporary());
         }
         Ok(receipt)
