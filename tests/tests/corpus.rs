@@ -34,6 +34,11 @@ fn names() {
 }
 
 #[test]
+fn spool() {
+    replay("spool", tablecast_server::spool::fuzz);
+}
+
+#[test]
 fn uri() {
     replay("uri", fuzzing::uri);
 }

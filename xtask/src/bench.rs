@@ -11,12 +11,14 @@ pub(crate) fn run(sh: &Shell, sections: &[String]) -> Result {
     once(sh, sections)?;
     drop(variables);
 
-    // What memory a load takes does not depend on the instructions, and an emulator's time says nothing of them.
+    // What memory a load takes does not depend on the instructions, and the time of an emulator or a disk says nothing of them.
     let sections: Vec<String> = match sections {
         [] => ["planner", "load"].map(str::to_owned).to_vec(),
-        chosen => {
-            chosen.iter().filter(|section| !["memory", "warehouses"].contains(&section.as_str())).cloned().collect()
-        }
+        chosen => chosen
+            .iter()
+            .filter(|section| !["memory", "service", "warehouses"].contains(&section.as_str()))
+            .cloned()
+            .collect(),
     };
     if sections.is_empty() {
         return Ok(());

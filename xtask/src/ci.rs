@@ -54,6 +54,7 @@ pub(crate) fn run(sh: &Shell, without_tests: bool) -> Result {
     if without_tests {
         return Ok(());
     }
+    let _soak = sh.push_env("TABLECAST_SOAK_SECS", "60");
     test::run(sh, None)
 }
 

@@ -4,11 +4,16 @@
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a command line speaks")]
 
 mod bench;
+mod browser;
 mod ci;
 mod emulators;
 mod fuzz;
+mod node;
+mod packages;
 mod postgres;
 mod readme;
+mod sdks;
+mod soak;
 mod test;
 mod tidy;
 mod venv;
@@ -21,13 +26,17 @@ use xshell::{Shell, cmd};
 type Result<T = ()> = std::result::Result<T, Box<dyn std::error::Error>>;
 
 /// Every command with what it does. Tidy holds the documents to this list.
-const COMMANDS: [(&str, &str); 7] = [
+const COMMANDS: [(&str, &str); 8] = [
     ("test [--engine NAME]", "every test, or those of one warehouse"),
     ("emulators up [NAME…]", "start emulators, and print the variables that tests need"),
     ("ci [--without-tests]", "all that continuous integration checks"),
     ("tidy", "the house rules, as code"),
     ("bless", "rewrite the golden plans; read the diff before you keep it"),
-    ("bench [SECTION…]", "the benchmarks, as ratios of one run: planner, load, memory, and when asked for warehouses"),
+    (
+        "bench [SECTION…]",
+        "the benchmarks, as ratios of one run: planner, load, memory, service, and when asked for warehouses",
+    ),
+    ("soak [--minutes N]", "load on the service, with a warehouse that fails one call in five (1 minute)"),
     ("fuzz [TARGET] [--seconds N]", "look for new inputs that break a rule (60 seconds each)"),
 ];
 
@@ -81,6 +90,11 @@ fn run(args: Vec<String>) -> Result {
             test::bless(&sh)
         }
         "bench" => bench::run(&sh, &args.0),
+        "soak" => {
+            let minutes = args.option("--minutes")?.unwrap_or_else(|| "1".into());
+            args.end()?;
+            soak::run(&sh, &minutes)
+        }
         "fuzz" => {
             let seconds = args.option("--seconds")?.unwrap_or_else(|| "60".into());
             let target = args.word();

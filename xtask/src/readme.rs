@@ -1,6 +1,9 @@
 //! The README's commands, run as a newcomer runs them.
 
 use crate::{Result, target_dir};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
 use xshell::{Shell, cmd};
 
 /// The commands of the `sh` blocks of a document, without comments.
@@ -26,7 +29,34 @@ fn words(command: &str) -> Option<Vec<&str>> {
     Some(rest.split_whitespace().collect())
 }
 
-/// Runs `load` and `show` as written, in an empty folder that sees the examples; asks all others for their help.
+/// The service that the README starts, ended with the run.
+struct Service(Child);
+
+impl Service {
+    /// Starts it, and waits until it says where it listens.
+    fn start(binary: &Path, folder: &Path, words: &[&str]) -> Result<Service> {
+        let child = Command::new(binary).args(words).current_dir(folder).stderr(Stdio::null()).spawn()?;
+        let service = Service(child);
+        for _ in 0..600 {
+            if folder.join("tablecast-data/address").exists() {
+                return Ok(service);
+            }
+            std::thread::sleep(Duration::from_millis(50));
+        }
+        Err("the README's service does not start: run its commands by hand to see why".into())
+    }
+}
+
+impl Drop for Service {
+    fn drop(&mut self) {
+        // It may have ended by itself; what it had taken is on disk.
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// Runs what begins with `cargo run` as written, in an empty folder that sees the examples, with the service on a free port
+/// beside the commands that follow it; asks all others for their help.
 pub(crate) fn run(sh: &Shell) -> Result {
     let root = sh.current_dir();
     let readme = sh.read_file("README.md")?;
@@ -38,11 +68,17 @@ pub(crate) fn run(sh: &Shell) -> Result {
     for example in sh.read_dir(root.join("examples"))? {
         sh.copy_file(&example, "examples")?;
     }
-    let mut ran = 0;
+    let (mut ran, mut service) = (0, None);
     for command in commands(&readme) {
+        if let ["cp", from, to] = command.split_whitespace().collect::<Vec<_>>()[..] {
+            sh.write_file(to, sh.read_file(from)?.replace("127.0.0.1:8437", "127.0.0.1:0"))?;
+            continue;
+        }
         let Some(words) = words(&command) else { continue };
         let local = !words.iter().any(|word| word.contains("://") || *word == "-");
-        if command.starts_with("cargo run") && local {
+        if command.starts_with("cargo run") && words.first() == Some(&"serve") {
+            service = Some(Service::start(&binary, dir.path(), &words)?);
+        } else if command.starts_with("cargo run") && local {
             cmd!(sh, "{binary} {words...}").run()?;
             ran += 1;
         } else if let Some(subcommand) = words.first() {
@@ -53,9 +89,10 @@ pub(crate) fn run(sh: &Shell) -> Result {
             })?;
         }
     }
-    if ran < 2 {
+    if ran < 2 || service.is_none() {
         return Err(
-            "the README no longer has the two commands that a newcomer runs: `cargo run -- load …` and `show`".into()
+            "the README no longer has the commands that a newcomer runs: `cargo run -- load …`, `show`, and `serve`"
+                .into(),
         );
     }
     Ok(())

@@ -44,10 +44,10 @@ pub(crate) fn python(sh: &Shell, lock: &str, versions: &[&str]) -> Result<PathBu
     Ok(python)
 }
 
-fn cache() -> Result<PathBuf> {
+pub(crate) fn cache() -> Result<PathBuf> {
     let cache = std::env::var_os("XDG_CACHE_HOME").map(PathBuf::from).filter(|path| path.is_absolute());
     let cache = cache.or_else(|| Some(std::env::home_dir()?.join(".cache")));
-    Ok(cache.ok_or("set HOME or XDG_CACHE_HOME: Python environments are kept there")?.join("tablecast"))
+    Ok(cache.ok_or("set HOME or XDG_CACHE_HOME: what tests install is kept there")?.join("tablecast"))
 }
 
 /// A Python of one of these versions. A name on the PATH may be a shim that does not run, so each is tried.
@@ -102,7 +102,7 @@ fn runs(program: &Path, version: Option<&str>) -> bool {
 }
 
 /// FNV-1a: the same on every machine and in every release.
-fn fnv(parts: &[&[u8]]) -> u64 {
+pub(crate) fn fnv(parts: &[&[u8]]) -> u64 {
     parts
         .concat()
         .iter()

@@ -1,5 +1,7 @@
 //! What can be said on the command line; the doc comments are its manual.
 
+pub(crate) mod service;
+
 use crate::failure::Failure;
 use clap::{Args, Parser, Subcommand};
 use std::path::PathBuf;
@@ -25,6 +27,8 @@ Examples:
   tablecast plan calls.ndjson                  what a load would do; makes nothing
   tablecast show users                         the table, as text
   tablecast check --to sqlite:/data/warehouse  whether a load can work, and what to do if not
+  tablecast serve --config tablecast.toml      the service: calls in over HTTP, syncs on a schedule, a page to look at
+  tablecast syncs                              what the service did and will do
 
 Running the same load again is safe: a call is its messageId, and is in its table once.
 
@@ -82,6 +86,28 @@ pub(crate) enum Command {
     Show(ShowArgs),
     /// Show what was kept in `_discards`: values and lines that found no column, and why
     Discards(DiscardsArgs),
+    /// Run the service: take calls over HTTP, sync them to warehouses on a schedule
+    #[command(after_long_help = service::SERVE_MANUAL)]
+    Serve(service::ServeArgs),
+    /// Sync a warehouse now instead of waiting for its time
+    Sync {
+        #[command(subcommand)]
+        what: service::SyncCommand,
+    },
+    /// Show past and upcoming syncs, or one with its tables, changes and notices
+    Syncs(service::SyncsArgs),
+    /// Switch tables, columns, audiences and traits of a warehouse off and on
+    #[command(after_long_help = service::SELECT_MANUAL)]
+    Select {
+        #[command(subcommand)]
+        what: service::SelectCommand,
+    },
+    /// Load calls that the service still has into a warehouse once more, to fill what is missing
+    #[command(after_long_help = service::BACKFILL_MANUAL)]
+    Backfill(service::BackfillArgs),
+    /// Tell the service who entered or left an audience, or has a new value of a trait
+    #[command(after_long_help = service::EMIT_MANUAL)]
+    Emit(service::EmitArgs),
     /// Print the completions for a shell, to be sourced or installed
     Completions {
         /// The shell

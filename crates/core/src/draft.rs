@@ -8,12 +8,13 @@ mod values;
 use crate::column::DISCARD_BYTES;
 use crate::dialect::Dialect;
 use crate::discard::{Discard, Reason, hex};
+use crate::envelope::{self, Rejected};
 use crate::event::Call;
 use crate::hash::hash;
 use crate::ident::{Ident, SYSTEM_TABLES, snake_case, versions_table};
 use crate::names::{Name, Names};
 use crate::origin::Origin;
-use crate::rules::{Cut, Rules};
+use crate::rules::{Cut, Only, Rules};
 use crate::schema::TableKind;
 use crate::table::TableDraft;
 use rustc_hash::FxHashMap;
@@ -35,11 +36,14 @@ const MAX_NAME_BYTES: usize = 16 << 20;
 pub(crate) struct Digest(Xxh3Default);
 
 impl Digest {
-    fn new(rules: &Rules) -> Self {
+    fn new(rules: &Rules, only: Option<&Only>) -> Self {
         // Where a stream is cut changes nothing in what a cut loads.
         let rules = Rules { cut: Cut { events: 0, bytes: 0 }, ..rules.clone() };
         let mut digest = Xxh3Default::new();
         digest.update(format!("{rules:?}").as_bytes());
+        if let Some(only) = only {
+            digest.update(format!("{only:?}").as_bytes());
+        }
         Digest(digest)
     }
 
@@ -84,6 +88,8 @@ impl fmt::Debug for Digest {
 #[derive(Debug)]
 pub struct Draft {
     pub(crate) rules: Rules,
+    /// What alone is loaded, if not everything.
+    pub(crate) only: Option<Only>,
     pub(crate) dialect: &'static Dialect,
     pub(crate) tables: Vec<TableDraft>,
     pub(crate) discards: Vec<Discard>,
@@ -114,12 +120,13 @@ impl Draft {
     pub fn new(rules: &Rules, dialect: &'static Dialect) -> Self {
         Draft {
             rules: rules.clone(),
+            only: None,
             dialect,
             tables: Vec::new(),
             discards: Vec::new(),
             sources: Vec::new(),
             stamped: false,
-            digest: Digest::new(rules),
+            digest: Digest::new(rules, None),
             names: Names::new(dialect),
             table_of: FxHashMap::default(),
             kind_tables: [None; 6],
@@ -133,6 +140,15 @@ impl Draft {
             before: 0,
             held: 0,
         }
+    }
+
+    /// Narrows an empty draft to some tables and columns; all others are filtered. Calls that were loaded before are loaded
+    /// again like this, to bring what is missing of a table or a column.
+    #[must_use]
+    pub fn only(mut self, only: Only) -> Self {
+        self.digest = Digest::new(&self.rules, Some(&only));
+        self.only = Some(only);
+        self
     }
 
     /// Takes one line: a call or a batch body. A call without an id or a time gets them from its bytes and
@@ -182,6 +198,35 @@ impl Draft {
         self.call = call;
     }
 
+    /// Takes a batch body whose calls are more than its receiver takes: each becomes a discard, `batch_too_long`.
+    pub fn push_surplus(&mut self, origin: &mut Origin, line: &[u8]) {
+        self.note_source(origin);
+        self.before = self.events;
+        // The same line is something else here than it is in `push_line_from`.
+        self.digest.line(b"surplus");
+        self.digest.line(line);
+        let (mut call, mut inner) = (std::mem::take(&mut self.call), std::mem::take(&mut self.inner));
+        let calls = call.read(line).ok().and_then(|()| call.take_batch());
+        for (start, end) in calls.unwrap_or_else(|| vec![(0, line.len())]) {
+            let bytes = &line[start..end];
+            if inner.read(bytes).is_err() {
+                self.discard_line(origin, bytes, Reason::BatchTooLong);
+                continue;
+            }
+            self.events += 1;
+            let stamped = origin.next_call();
+            let rejected = match envelope::read(&inner, Some(&call), origin, bytes, stamped) {
+                Ok((kind, envelope)) => {
+                    let (event_id, received_at) = (envelope.id.into_owned(), envelope.received_at);
+                    Rejected { event_id, table: kind.table(), reason: Reason::BatchTooLong, received_at }
+                }
+                Err(rejected) => Rejected { reason: Reason::BatchTooLong, ..rejected },
+            };
+            self.reject(bytes, rejected);
+        }
+        (self.call, self.inner) = (call, inner);
+    }
+
     /// Keeps what is known of a line that is too long to be held: its first bytes, its length in bytes, its SHA-256.
     pub fn push_oversized(&mut self, origin: &mut Origin, head: &[u8], bytes: u64, sha256: [u8; 32]) {
         self.note_source(origin);
@@ -227,7 +272,7 @@ impl Draft {
         self.discards.clear();
         self.sources.clear();
         self.stamped = false;
-        self.digest = Digest::new(&self.rules);
+        self.digest = Digest::new(&self.rules, self.only.as_ref());
         (self.events, self.before, self.held) = (0, 0, 0);
         if self.bytes() > self.rules.cut.bytes / 4 {
             self.start_anew();
@@ -235,9 +280,13 @@ impl Draft {
     }
 
     fn start_anew(&mut self) {
-        let own = self.own.take();
+        let (own, only) = (self.own.take(), self.only.take());
         *self = Draft::new(&self.rules, self.dialect);
         self.own = own;
+        if let Some(only) = only {
+            self.digest = Digest::new(&self.rules, Some(&only));
+            self.only = Some(only);
+        }
     }
 
     /// The tables that [`Draft::plan`] must know of: those of the events and Tablecast's own.

@@ -95,7 +95,7 @@ pub const STANDARD_TABLES: [&str; 10] =
     ["accounts", "aliases", "groups", "identifies", "identities", "pages", "screens", "tracks", "users", "sources"];
 
 /// Tablecast's own tables, that every schema has.
-pub(crate) const SYSTEM_TABLES: [&str; 3] = ["_lock", "_commits", "_discards"];
+pub const SYSTEM_TABLES: [&str; 3] = ["_lock", "_commits", "_discards"];
 
 /// Names that belong to Tablecast's own bookkeeping.
 const OWN_TABLES: [&str; 5] = ["_accounts_versions", "_commits", "_discards", "_identities_versions", "_lock"];

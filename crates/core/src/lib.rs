@@ -42,7 +42,7 @@ pub use error::{Error, ErrorKind, Result};
 pub use ident::Ident;
 pub use origin::Origin;
 pub use plan::{Commit, CommitId, Counts, Fold, Load, LoadColumn, Plan, Receipt};
-pub use rules::{Cut, Rules, Selection};
+pub use rules::{Cut, Only, Rules, Selection};
 pub use schema::{Catalog, Change, LiveType, Table, TableKind};
 pub use types::{Kind, Type};
 pub use warehouse::Warehouse;

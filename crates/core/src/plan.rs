@@ -4,6 +4,8 @@ use crate::ident::Ident;
 use crate::schema::{Change, TableKind};
 use crate::types::Type;
 use arrow_array::RecordBatch;
+use arrow_array::cast::AsArray;
+use std::collections::BTreeMap;
 use std::fmt;
 
 /// The 128-bit hash of exactly what a commit loads.
@@ -44,6 +46,26 @@ pub struct Commit {
     pub source: String,
     /// The tables' rows. `_discards`, if any, is one of them and the last.
     pub loads: Vec<Load>,
+}
+
+impl Commit {
+    /// How many discards it has of each reason, by the table that they were meant for; that is empty for lines that are
+    /// no calls.
+    pub fn reasons(&self) -> BTreeMap<(String, String), u64> {
+        let mut reasons = BTreeMap::new();
+        for load in self.loads.iter().filter(|load| load.table.as_str() == crate::discard::TABLE) {
+            let texts = |name: &str| {
+                let at = load.columns.iter().position(|column| column.name.as_str() == name)?;
+                load.batch.columns().get(at)?.as_string_opt::<i32>()
+            };
+            let (Some(tables), Some(why)) = (texts("table_name"), texts("reason")) else { continue };
+            for (table, reason) in tables.iter().zip(why) {
+                let key = (table.unwrap_or_default().to_owned(), reason.unwrap_or_default().to_owned());
+                *reasons.entry(key).or_default() += 1;
+            }
+        }
+        reasons
+    }
 }
 
 /// How a merge column takes a new value.

@@ -110,6 +110,33 @@ pub struct Selection {
     pub computations: BTreeSet<String>,
 }
 
+/// Some tables and columns, for loading no others: see [`Draft::only`](crate::Draft::only). Nothing named is everything.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Only {
+    /// Tables by name, with all their columns.
+    pub tables: BTreeSet<String>,
+    /// Columns as `table.column`, or `*.column` in every table, with the core columns beside them.
+    pub columns: BTreeSet<String>,
+}
+
+impl Only {
+    fn is_everything(&self) -> bool {
+        self.tables.is_empty() && self.columns.is_empty()
+    }
+
+    pub(crate) fn has_table(&self, table: &str) -> bool {
+        let of_table = |column: &String| column.split_once('.').is_some_and(|(of, _)| of == table || of == "*");
+        self.is_everything() || self.tables.contains(table) || self.columns.iter().any(of_table)
+    }
+
+    pub(crate) fn has_column(&self, table: &str, column: &str) -> bool {
+        self.is_everything()
+            || self.tables.contains(table)
+            || self.columns.contains(&format!("{table}.{column}"))
+            || self.columns.contains(&format!("*.{column}"))
+    }
+}
+
 /// Where a stream of events is cut into commits: whichever comes first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]

@@ -397,6 +397,28 @@ fn a_batch_body_gives_its_context_to_calls_that_have_none() {
 }
 
 #[test]
+fn the_surplus_of_a_batch_is_kept_call_by_call_and_loads_nothing() {
+    let line =
+        format!(r#"{{"batch":[{},{},3],"sentAt":"2026-01-01T00:00:00Z"}}"#, identify(1, "{}"), r#"{"type":"track"}"#);
+    let planned = |times: usize| {
+        let mut draft = Draft::new(&Rules::default(), &MODEL);
+        (0..times).for_each(|_| draft.push_surplus(&mut Origin::file("spool", 0), line.as_bytes()));
+        (draft.events(), draft.plan(&Catalog::default()))
+    };
+    let (events, plan) = planned(1);
+    assert_eq!(events, 3);
+    let codes = ["identifies. batch_too_long", "tracks. batch_too_long", ". batch_too_long"];
+    assert_eq!(discards(&plan), codes.into_iter().map(|code| (code.to_owned(), 1)).collect());
+    assert_eq!(texts(load(&plan, "_discards"), "event_id").iter().filter(|id| **id == "m1").count(), 1);
+    assert_eq!(load(&plan, "identifies").rows(), 0);
+
+    // As calls the same line loads something else, so it is another commit.
+    let mut draft = Draft::new(&Rules::default(), &MODEL);
+    draft.push_line(line.as_bytes());
+    assert_ne!(draft.plan(&Catalog::default()).commits[0].id, plan.commits[0].id);
+}
+
+#[test]
 fn the_same_file_gives_the_same_ids() {
     let lines = [
         r#"{"type":"identify","userId":"u1"}"#,

@@ -12,7 +12,7 @@ mod trace;
 mod write;
 
 pub use pipeline::{Options, Pipeline};
-pub use registry::{check, check_with, connectors, dialect, open, open_with};
+pub use registry::{check, check_with, connector, connectors, dialect, open, open_with};
 pub use rehearsal::Rehearsal;
 pub use report::{CommitReport, Report};
 pub use retry::{Retry, RetryPolicy};
@@ -20,7 +20,7 @@ pub use retry::{Retry, RetryPolicy};
 pub use tablecast_bigquery as bigquery;
 pub use tablecast_core as core;
 pub use tablecast_core::{
-    Catalog, Change, Commit, CommitId, Connector, Counts, Cut, Dialect, Draft, Error, ErrorKind, Finding, Ident,
+    Catalog, Change, Commit, CommitId, Connector, Counts, Cut, Dialect, Draft, Error, ErrorKind, Finding, Ident, Only,
     Origin, Plan, Receipt, Result, Rules, Selection, Type, Uri, Warehouse,
 };
 #[cfg(feature = "redshift-wire")]

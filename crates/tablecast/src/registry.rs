@@ -60,6 +60,11 @@ pub async fn check_with(connectors: &[Connector], uri: &str, schema: &Ident) -> 
     Ok((choose(connectors, &uri)?.check)(&uri, schema).await)
 }
 
+/// The connector that answers to a URI; nothing is opened.
+pub fn connector(uri: &Uri) -> Result<&'static Connector> {
+    choose(connectors(), uri)
+}
+
 /// The facts of a warehouse by its connector's name, for planning without a connection.
 pub fn dialect(name: &str) -> Result<&'static Dialect> {
     connectors()

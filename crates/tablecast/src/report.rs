@@ -19,6 +19,10 @@ pub struct Report {
     pub commits: Vec<CommitReport>,
     /// What an operator should know; each once.
     pub notices: Vec<String>,
+    /// Discards by the table that they were meant for and the reason; not part of the JSON. One that was there
+    /// already counts too.
+    #[serde(skip)]
+    pub reasons: BTreeMap<(String, String), u64>,
 }
 
 /// One durable commit.
@@ -45,6 +49,9 @@ impl Report {
         }
         self.commits.extend(later.commits);
         self.notice(later.notices);
+        for (reason, count) in later.reasons {
+            *self.reasons.entry(reason).or_default() += count;
+        }
     }
 
     pub(crate) fn receipt(&mut self, receipt: &Receipt) {

@@ -55,7 +55,12 @@ async fn try_once(
         }
     }
     report.notice(plan.notices);
+    // Whatever an earlier attempt had planned is in this plan again.
+    report.reasons.clear();
     for commit in &plan.commits {
+        for (reason, count) in commit.reasons() {
+            *report.reasons.entry(reason).or_default() += count;
+        }
         receipts.push(warehouse.commit(commit).await?);
     }
     Ok(())

@@ -135,7 +135,7 @@ impl Draft {
     }
 
     /// Keeps a call that becomes no row, counted in the table of its kind.
-    fn reject(&mut self, bytes: &[u8], rejected: Rejected) {
+    pub(super) fn reject(&mut self, bytes: &[u8], rejected: Rejected) {
         let Rejected { event_id, table, reason, received_at } = rejected;
         if !table.is_empty() {
             let table = self.append_table(table);
@@ -301,12 +301,14 @@ impl Draft {
     }
 
     fn new_table(&mut self, name: Ident, kind: TableKind, core: &[CoreColumn]) -> usize {
-        let off = self.rules.off.tables.contains(name.as_str());
+        let left_out = self.only.as_ref().is_some_and(|only| !only.has_table(name.as_str()));
+        let off = left_out || self.rules.off.tables.contains(name.as_str());
         self.tables.push(TableDraft::new(name.clone(), kind, core, off));
         let table = self.tables.len() - 1;
-        for at in 2..core.len() {
+        for (at, (_, _, fold)) in core.iter().enumerate().skip(2) {
             let column = self.tables[table].columns[at].about.name.clone();
-            let key = kind == TableKind::Merge && column == *"user_id" && name == *"users";
+            // Written with a new row and never again: what makes up the key.
+            let key = kind == TableKind::Merge && *fold == Fold::Once;
             self.tables[table].columns[at].off = !key && column_is_off(&column, &name, &self.rules);
         }
         self.table_of.insert(name, table);

@@ -151,7 +151,10 @@ impl Draft {
         for target in walk.targets.list() {
             let table = &mut self.tables[target.table];
             let Some(column) = table.column(name) else {
-                let mut column = new_column(self.names.ident(name), table, &self.rules, &self.computation_columns);
+                let ident = self.names.ident(name);
+                let mut column = new_column(ident, table, &self.rules, &self.computation_columns);
+                column.off |=
+                    self.only.as_ref().is_some_and(|only| !only.has_column(table.name.as_str(), ident.as_str()));
                 column.beyond = table.columns.len() >= self.dialect.max_columns;
                 column.push_from(target.at, cell, source);
                 self.held += if column.beyond { DISCARD_BYTES } else { 0 };

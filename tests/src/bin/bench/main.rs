@@ -7,12 +7,18 @@ mod load;
 mod made;
 mod memory;
 mod planner;
+mod service;
 mod warehouses;
 
 use std::time::{Duration, Instant};
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let wanted: Vec<String> = std::env::args().skip(1).collect();
+    if let [word, dir] = &wanted[..]
+        && word == service::PROCESS
+    {
+        return service::process(dir.as_ref());
+    }
     let on = |name: &str| wanted.is_empty() || wanted.iter().any(|want| want == name);
     let tidy = made::tidy()?;
     if on("planner") {
@@ -27,6 +33,9 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     }
     if on("memory") {
         memory::of_large_files()?;
+    }
+    if on("service") {
+        service::against_the_disk()?;
     }
     // Only when asked for: it needs the emulators.
     if wanted.iter().any(|want| want == "warehouses") {

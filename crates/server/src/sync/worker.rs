@@ -1,0 +1,503 @@
+//! The task of one warehouse: what is due comes first, then what must be filled, then backfills, a cut at a time.
+
+use super::clock::moment;
+use super::engine::{EndedSync, Shared};
+use super::run::{Cut, Run};
+use super::views::UnitState;
+use crate::config::{Item, Schedule, WarehouseConfig};
+use crate::state::{End, Gap, Kind, Notice, Status, Sync, Trouble};
+use std::collections::BTreeMap;
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::Duration;
+use tablecast::{Error, Only, Result};
+use tokio::sync::watch;
+use tracing::{error, info, warn};
+
+const SECOND: i64 = 1_000_000;
+/// The first wait after a failure that may pass by itself; it doubles from there.
+const SOON: i64 = 60 * SECOND;
+/// The first wait after another failure.
+const LATER: i64 = 300 * SECOND;
+/// The longest wait.
+const LONGEST: i64 = 3_600 * SECOND;
+/// The wait after the service's own state failed.
+const STATE_WAIT: i64 = 10 * SECOND;
+
+/// A warehouse in a space, as its task sees it. Times in µs since 1970.
+#[derive(Debug)]
+struct Unit {
+    schedule: Schedule,
+    /// The next beginning by the schedule.
+    slot: i64,
+    /// Before that, after a failure.
+    retry: Option<i64>,
+    failures: u32,
+    /// No fill and no backfill before.
+    side: i64,
+}
+
+impl Unit {
+    fn due(&self) -> i64 {
+        self.retry.map_or(self.slot, |retry| retry.min(self.slot))
+    }
+
+    /// The wait after one more failure.
+    fn back_off(&mut self, error: &Error) -> i64 {
+        self.failures += 1;
+        let first = if error.is_temporary() { SOON } else { LATER };
+        let doubled = 1_i64.checked_shl(self.failures - 1).map_or(LONGEST, |factor| first.saturating_mul(factor));
+        doubled.clamp(first, LONGEST)
+    }
+}
+
+/// What comes after a step.
+enum Next {
+    Again,
+    /// Nothing before this time.
+    At(i64),
+}
+
+#[derive(Debug)]
+pub(super) struct Worker {
+    shared: Arc<Shared>,
+    name: String,
+    units: BTreeMap<String, Unit>,
+    /// Fills and backfills at work.
+    side: Vec<Run>,
+    /// Only what waits, no schedule.
+    once: bool,
+}
+
+impl Worker {
+    pub(super) fn new(shared: Arc<Shared>, name: String) -> Worker {
+        Worker { shared, name, units: BTreeMap::new(), side: Vec::new(), once: false }
+    }
+
+    /// Until `stop` is true or the warehouse is no longer configured.
+    pub(super) async fn run(mut self, mut stop: watch::Receiver<bool>) {
+        let mut changes = self.shared.changes();
+        while !*stop.borrow() {
+            changes.borrow_and_update();
+            let config = self.shared.config();
+            let Some(warehouse) = config.warehouse(&self.name) else { break };
+            let until = match self.step(warehouse, &stop).await {
+                Ok(Next::Again) => continue,
+                Ok(Next::At(time)) => time,
+                Err(error) => {
+                    error!(target: "tablecast", warehouse = self.name, %error, to_do = error.remedy(), "the service's own state failed");
+                    self.shared.now() + STATE_WAIT
+                }
+            };
+            tokio::select! {
+                changed = stop.changed() => if changed.is_err() { break },
+                _ = changes.changed() => {}
+                () = self.shared.settings.clock.until(until) => {}
+            }
+        }
+        self.lay_aside();
+    }
+
+    /// Does what waits, and fills what it brings on.
+    pub(super) async fn drain(mut self) {
+        self.once = true;
+        let (_keep, stop) = watch::channel(false);
+        let config = self.shared.config();
+        let Some(warehouse) = config.warehouse(&self.name) else { return };
+        loop {
+            match self.step(warehouse, &stop).await {
+                Ok(Next::Again) => {}
+                Ok(Next::At(_)) => return,
+                Err(error) => {
+                    error!(target: "tablecast", warehouse = self.name, %error, to_do = error.remedy(), "the service's own state failed");
+                    return;
+                }
+            }
+        }
+    }
+
+    async fn step(&mut self, warehouse: &WarehouseConfig, stop: &watch::Receiver<bool>) -> Result<Next> {
+        self.refresh(warehouse)?;
+        let now = self.shared.now();
+        let waiting = self.shared.state.waiting(&self.name)?;
+        if let Some(sync) = waiting.iter().find(|sync| sync.kind == Kind::Sync) {
+            if self.units.contains_key(&sync.space) {
+                self.sync(warehouse, &sync.space, Some(sync.id), stop).await?;
+            } else {
+                self.abandon(sync)?;
+            }
+            return Ok(Next::Again);
+        }
+        let due = self.units.iter().filter(|_| !self.once).min_by_key(|(_, unit)| unit.due());
+        if let Some((space, _)) = due.filter(|(_, unit)| unit.due() <= now) {
+            let space = space.clone();
+            self.sync(warehouse, &space, None, stop).await?;
+            return Ok(Next::Again);
+        }
+        if self.fill(warehouse, now, stop).await? || self.backfill(warehouse, &waiting, now, stop).await? {
+            return Ok(Next::Again);
+        }
+        // A fill or a backfill that failed comes again by itself.
+        let has_more = |space: &str| {
+            self.side.iter().any(|run| run.space == space) || waiting.iter().any(|sync| sync.space == space)
+        };
+        let times = self.units.iter().flat_map(|(space, unit)| {
+            [Some(unit.due()), (unit.side > now && has_more(space)).then_some(unit.side)].into_iter().flatten()
+        });
+        Ok(Next::At(times.min().unwrap_or(i64::MAX)))
+    }
+
+    /// Takes up spaces and schedules as the configuration has them.
+    fn refresh(&mut self, warehouse: &WarehouseConfig) -> Result<()> {
+        self.units.retain(|space, _| warehouse.spaces.contains(space));
+        for space in &warehouse.spaces {
+            let known = self.units.get(space).map(|unit| unit.schedule == warehouse.schedule);
+            if known == Some(true) {
+                continue;
+            }
+            let now = self.shared.now();
+            let last = self.shared.state.last_run(&self.name, space)?;
+            let slot = match &last {
+                // What a crash or a failure left behind is taken up at once when the service begins.
+                Some(last) if known.is_some() || last.status == Status::Success => {
+                    warehouse.schedule.after(last.start).as_microsecond().max(now)
+                }
+                _ => now,
+            };
+            let unit = self.units.entry(space.clone()).or_insert_with(|| Unit {
+                schedule: Schedule::default(),
+                slot,
+                retry: None,
+                failures: 0,
+                side: 0,
+            });
+            unit.schedule = warehouse.schedule.clone();
+            unit.slot = slot;
+            self.show(space, UnitState::Idle);
+        }
+        Ok(())
+    }
+
+    /// Lets others see what a unit is about.
+    fn show(&self, space: &str, state: UnitState) {
+        let Some(unit) = self.units.get(space) else { return };
+        let next = (!self.once).then(|| moment(unit.due()));
+        let state = if state == UnitState::Idle && unit.failures > 0 { UnitState::Retrying } else { state };
+        self.shared.live.change(&self.name, space, |live| {
+            (live.state, live.next, live.failures) = (state, next, unit.failures);
+        });
+    }
+
+    fn show_trouble(&self, space: &str, trouble: Option<Trouble>) {
+        self.shared.live.change(&self.name, space, |live| live.error = trouble);
+    }
+
+    /// One sync of one space, from its beginning to its end.
+    async fn sync(
+        &mut self,
+        warehouse: &WarehouseConfig,
+        space: &str,
+        waiting: Option<i64>,
+        stop: &watch::Receiver<bool>,
+    ) -> Result<()> {
+        let shared = self.shared.clone();
+        let now = shared.now();
+        let off = shared.off(warehouse)?;
+        let schema = warehouse.schema(space);
+        let (first, to) = shared.spools.get(space).map_or((0, 0), |spool| spool.bounds());
+        let position = shared.state.position(&self.name, space)?;
+        let behind = position.as_ref().is_some_and(|position| position.cursor < first);
+        let address = warehouse.shown_uri.as_str();
+        let begun = shared.state.begin(waiting, &self.name, space, schema.as_str(), address, &off, first, to, now)?;
+        if let Some(unit) = self.units.get_mut(space) {
+            unit.slot = if self.once { i64::MAX } else { unit.schedule.after(moment(now)).as_microsecond() };
+            unit.retry = None;
+        }
+        self.show(space, UnitState::Running);
+
+        let mut run = Run::new(begun.id, Kind::Sync, warehouse, space, (begun.from, to.max(begun.from)), off);
+        if behind {
+            run.notice(Notice::warning("calls that the warehouse lacks are no longer in the spool and were left out"));
+        }
+        if let Some(before) = begun.address.filter(|before| before != address) {
+            run.notice(Notice::info(format!(
+                "the warehouse is at {address} now and was at {before}: syncs go on where they were; \
+                 `tablecast backfill --to {}` brings what the spool still has",
+                self.name
+            )));
+        }
+        let outcome = loop {
+            match self.watching_slots(&mut run, warehouse, stop).await {
+                Ok(Cut::More) if !*stop.borrow() => {}
+                Ok(Cut::More | Cut::Stopped) => {
+                    run.notice(Notice::warning("the service ended: the next sync takes up the rest"));
+                    break Ok(());
+                }
+                Ok(Cut::Done) => break Ok(()),
+                Err(error) => break Err(error),
+            }
+        };
+        run.notice_discards();
+        let now = shared.now();
+        if let Some(unit) = self.units.get_mut(space) {
+            match &outcome {
+                Ok(()) => unit.failures = 0,
+                Err(error) => {
+                    let wait = unit.back_off(error);
+                    unit.retry = Some(now.saturating_add(wait));
+                }
+            }
+        }
+        let trouble = outcome.as_ref().err().map(Trouble::from);
+        self.show_trouble(space, trouble.clone());
+        self.show(space, UnitState::Idle);
+        let status = run.status(outcome.is_ok());
+        self.end(&run, status, trouble.as_ref(), &[])
+    }
+
+    /// A cut; slots that pass meanwhile are skipped.
+    async fn watching_slots(
+        &mut self,
+        run: &mut Run,
+        warehouse: &WarehouseConfig,
+        stop: &watch::Receiver<bool>,
+    ) -> Result<Cut> {
+        let shared = self.shared.clone();
+        let (space, began) = (run.space.clone(), shared.now());
+        let mut cut = pin!(run.cut(&shared, warehouse, stop));
+        let done = loop {
+            let slot = self.units.get(&space).map_or(i64::MAX, |unit| unit.slot);
+            tokio::select! {
+                biased;
+                done = &mut cut => break done,
+                () = shared.settings.clock.until(slot) => self.skip(warehouse, &space, began)?,
+            }
+        };
+        if self.units.get(&space).is_some_and(|unit| unit.slot <= shared.now()) {
+            self.skip(warehouse, &space, began)?;
+        }
+        done
+    }
+
+    /// Notes that a beginning came while the sync before was still running.
+    fn skip(&mut self, warehouse: &WarehouseConfig, space: &str, began: i64) -> Result<()> {
+        let now = self.shared.now();
+        let Some(unit) = self.units.get_mut(space) else { return Ok(()) };
+        let slot = unit.slot;
+        let next = unit.schedule.after(moment(now.max(slot)));
+        unit.slot = next.as_microsecond();
+        let why = Notice::info(format!("the sync that was at work at {} had not ended", moment(began.max(slot))));
+        warn!(target: "tablecast", warehouse = self.name, space, "a sync was skipped: the one before still runs");
+        let schema = warehouse.schema(space);
+        self.shared.state.skip((&self.name, space, schema.as_str()), slot, Some(next), &why)?;
+        self.show(space, UnitState::Running);
+        Ok(())
+    }
+
+    /// Writes down how something ended, and says so.
+    fn end(&self, run: &Run, status: Status, trouble: Option<&Trouble>, filled: &[i64]) -> Result<()> {
+        let (preparation_ms, loading_ms) = run.times();
+        let next = self.units.get(&run.space).filter(|_| !self.once).map(|unit| moment(unit.due()));
+        let (warehouse, space, id) = (&self.name, &run.space, run.id);
+        match trouble {
+            None => {
+                info!(target: "tablecast", warehouse, space, id, kind = %run.kind, %status, rows = run.rows, preparation_ms, loading_ms, "sync ended");
+            }
+            Some(trouble) => {
+                warn!(target: "tablecast", warehouse, space, id, kind = %run.kind, %status, rows = run.rows, error = trouble.what, to_do = trouble.to_do, "sync failed");
+            }
+        }
+        if let Some(on_end) = &self.shared.settings.on_end {
+            let millis = u64::try_from(preparation_ms.saturating_add(loading_ms)).unwrap_or(0);
+            on_end(&EndedSync {
+                warehouse,
+                space,
+                kind: run.kind,
+                status,
+                rows: run.rows,
+                discards: run.discards,
+                time: Duration::from_millis(millis),
+            });
+        }
+        self.shared.state.end(&End {
+            id: run.id,
+            status,
+            now: self.shared.now(),
+            preparation_ms,
+            loading_ms,
+            next,
+            notices: &run.notices,
+            trouble,
+            filled,
+        })
+    }
+
+    /// One cut of a fill, if there is anything to fill.
+    async fn fill(&mut self, warehouse: &WarehouseConfig, now: i64, stop: &watch::Receiver<bool>) -> Result<bool> {
+        let off = self.shared.off(warehouse)?;
+        // A fill that began with another selection ends; what is left of the gap begins again.
+        if let Some(at) = self.side.iter().position(|run| run.kind == Kind::Fill && run.off != off) {
+            let mut run = self.side.remove(at);
+            run.notice(Notice::warning("the selection was changed: another fill takes up the rest"));
+            self.end(&run, run.status(true), None, &[])?;
+        }
+        let ready: Vec<String> =
+            self.units.iter().filter(|(_, unit)| unit.side <= now).map(|(space, _)| space.clone()).collect();
+        for space in ready {
+            let at = match self.side.iter().position(|run| run.kind == Kind::Fill && run.space == space) {
+                Some(at) => at,
+                None => {
+                    let gaps = self.shared.state.gaps(&self.name, &space)?;
+                    let gaps: Vec<Gap> =
+                        gaps.into_iter().filter(|gap| gap.until.is_some() && !off.0.contains(&gap.item)).collect();
+                    if gaps.is_empty() {
+                        continue;
+                    }
+                    self.side.push(self.begin_fill(warehouse, &space, gaps, off.clone())?);
+                    self.side.len() - 1
+                }
+            };
+            let run = self.side.remove(at);
+            self.side_cut(run, warehouse, stop).await?;
+            return Ok(true);
+        }
+        Ok(false)
+    }
+
+    fn begin_fill(
+        &self,
+        warehouse: &WarehouseConfig,
+        space: &str,
+        gaps: Vec<Gap>,
+        off: crate::config::Off,
+    ) -> Result<Run> {
+        let from = gaps.iter().map(|gap| gap.since).min().unwrap_or(0);
+        let to = gaps.iter().filter_map(|gap| gap.until).max().unwrap_or(0);
+        let schema = warehouse.schema(space);
+        let place = (self.name.as_str(), space, schema.as_str());
+        let now = self.shared.now();
+        let id = self.shared.state.request(place, (Kind::Fill, Status::Running), now, Some((from, to)), None)?;
+        let mut run = Run::new(id, Kind::Fill, warehouse, space, (from, to), off);
+        let spool = self.shared.spools.get(space);
+        let time = |offset| spool.as_ref().and_then(|spool| spool.time_at(offset)).map(moment);
+        for gap in &gaps {
+            let since = time(gap.since).map_or_else(|| "the first call in the spool".to_owned(), |at| at.to_string());
+            let until = gap.until.and_then(time).map_or_else(|| "now".to_owned(), |at| at.to_string());
+            let Item { kind, name } = &gap.item;
+            run.notice(Notice::info(format!(
+                "{kind} {name} was off: filled for calls received from {since} until {until}"
+            )));
+        }
+        run.gaps = gaps;
+        Ok(run)
+    }
+
+    /// One cut of a backfill, if one waits.
+    async fn backfill(
+        &mut self,
+        warehouse: &WarehouseConfig,
+        waiting: &[Sync],
+        now: i64,
+        stop: &watch::Receiver<bool>,
+    ) -> Result<bool> {
+        let off = self.shared.off(warehouse)?;
+        let ready = |space: &str| self.units.get(space).is_some_and(|unit| unit.side <= now);
+        if let Some(at) = self.side.iter().position(|run| run.kind == Kind::Backfill && ready(&run.space)) {
+            let mut run = self.side.remove(at);
+            if run.off != off {
+                run.switch(off);
+            }
+            self.side_cut(run, warehouse, stop).await?;
+            return Ok(true);
+        }
+        for sync in waiting.iter().filter(|sync| sync.kind == Kind::Backfill) {
+            if !self.units.contains_key(&sync.space) {
+                self.abandon(sync)?;
+                return Ok(true);
+            }
+            if ready(&sync.space) && !self.side.iter().any(|run| run.kind == Kind::Backfill) {
+                let run = self.begin_backfill(warehouse, sync, off)?;
+                self.side_cut(run, warehouse, stop).await?;
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    fn begin_backfill(&self, warehouse: &WarehouseConfig, sync: &Sync, off: crate::config::Off) -> Result<Run> {
+        let (from, to) = self.shared.state.span(sync.id)?;
+        let done = sync.progress.map_or(0, |progress| progress.done);
+        let schema = warehouse.schema(&sync.space);
+        self.shared.state.start(sync.id, schema.as_str(), (from, to), self.shared.now())?;
+        let mut run = Run::new(sync.id, Kind::Backfill, warehouse, &sync.space, (from.saturating_add(done), to), off);
+        if let Some(before) = self.shared.state.sync(sync.id)? {
+            run.rows = before.sync.rows;
+            (run.notices, run.changes) = (before.notices, before.changes);
+        }
+        let request = sync.request.clone().unwrap_or_default();
+        let (tables, columns) = (request.tables.into_iter().collect(), request.columns.into_iter().collect());
+        Ok(run.only(Only { tables, columns }))
+    }
+
+    /// A cut of a fill or a backfill, and what comes of it.
+    async fn side_cut(
+        &mut self,
+        mut run: Run,
+        warehouse: &WarehouseConfig,
+        stop: &watch::Receiver<bool>,
+    ) -> Result<()> {
+        self.show(&run.space, UnitState::Running);
+        let shared = self.shared.clone();
+        let outcome = run.cut(&shared, warehouse, stop).await;
+        self.show(&run.space, UnitState::Idle);
+        match outcome {
+            Ok(Cut::More | Cut::Stopped) => {
+                self.side.push(run);
+                Ok(())
+            }
+            Ok(Cut::Done) => {
+                run.notice_discards();
+                let filled: Vec<i64> = run.gaps.iter().map(|gap| gap.id).collect();
+                self.end(&run, run.status(true), None, &filled)
+            }
+            Err(error) => {
+                let trouble = Trouble::from(&error);
+                let wait = if error.is_temporary() { SOON } else { LATER };
+                if let Some(unit) = self.units.get_mut(&run.space) {
+                    unit.side = if self.once { i64::MAX } else { self.shared.now().saturating_add(wait) };
+                }
+                if run.kind == Kind::Backfill && error.is_temporary() && !self.once {
+                    let (preparation_ms, loading_ms) = run.times();
+                    warn!(target: "tablecast", warehouse = self.name, space = run.space, %error, to_do = error.remedy(), "a backfill waits");
+                    return self.shared.state.rest(run.id, preparation_ms, loading_ms, Some(&trouble));
+                }
+                run.notice_discards();
+                self.end(&run, run.status(false), Some(&trouble), &[])
+            }
+        }
+    }
+
+    fn abandon(&self, sync: &Sync) -> Result<()> {
+        let trouble = Trouble {
+            what: "the warehouse does not get this space any more".to_owned(),
+            to_do: "add the space to the warehouse in the configuration, then ask again".to_owned(),
+        };
+        self.shared.state.abandon(sync.id, self.shared.now(), &trouble)
+    }
+
+    /// Leaves fills and backfills so that they go on at the next start.
+    fn lay_aside(&mut self) {
+        for mut run in std::mem::take(&mut self.side) {
+            let laid = if run.kind == Kind::Backfill {
+                let (preparation_ms, loading_ms) = run.times();
+                self.shared.state.rest(run.id, preparation_ms, loading_ms, None)
+            } else {
+                run.notice(Notice::warning("the service ended: another fill takes up the rest"));
+                self.end(&run, run.status(true), None, &[])
+            };
+            if let Err(error) = laid {
+                error!(target: "tablecast", warehouse = self.name, %error, "the service's own state failed");
+            }
+        }
+    }
+}
