@@ -2,7 +2,7 @@
 
 use reqwest::Url;
 use serde::Deserialize;
-use tablecast_core::{Error, ErrorKind, Ident, Result, Secret, Uri};
+use tablecast_core::{Error, ErrorKind, Ident, Result, Secret};
 
 /// How an account is reached, signed in to, and loaded into. The default is what a load wants, but for the secret.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
@@ -122,7 +122,7 @@ pub enum Names {
 pub(crate) enum Auth {
     Key(Secret),
     Token(Secret),
-    OAuth(Secret),
+    Delegated(Secret),
     Password(Secret),
 }
 
@@ -194,7 +194,7 @@ impl Options {
         let given = [
             self.private_key.clone().map(Auth::Key),
             self.token.clone().map(Auth::Token),
-            self.oauth_token.clone().map(Auth::OAuth),
+            self.oauth_token.clone().map(Auth::Delegated),
             self.password.clone().map(Auth::Password),
         ];
         let mut given = given.into_iter().flatten();
@@ -354,11 +354,6 @@ fn decoded(text: &str) -> Result<String> {
         out.push(high << 4 | low);
     }
     String::from_utf8(out).map_err(|_| wrong("the warehouse URI has escapes that are no UTF-8", FORM))
-}
-
-/// The options of a URI.
-pub(crate) fn options(uri: &Uri) -> Result<Options> {
-    uri.options()
 }
 
 /// The name of a schema, if Snowflake takes it without quotes.

@@ -181,7 +181,7 @@ fn placed(mut error: Error, fault: &Fault) -> Error {
 fn code(value: &Value) -> String {
     match value {
         Value::String(text) => text.clone(),
-        Value::Number(number) => format!("{number:0>6}"),
+        Value::Number(number) => format!("{:0>6}", number.to_string()),
         _ => String::new(),
     }
 }

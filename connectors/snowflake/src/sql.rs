@@ -4,7 +4,7 @@
 use crate::config::{Encryption, Names, Place};
 use crate::types::dialect;
 use tablecast_core::schema::TableKind;
-use tablecast_core::sql::{self as shared, COMMITS, KEY, LEDGER, LOCK, STAMP, Sql, StageColumn, Value, literal};
+use tablecast_core::sql::{self as shared, COMMITS, KEY, LEDGER, LOCK, Sql, StageColumn, Value, literal};
 use tablecast_core::{Counts, Ident, Load, Type, time};
 
 mod setup;
@@ -319,6 +319,11 @@ impl<'a> Writer<'a> {
         format!("CREATE SCHEMA IF NOT EXISTS {}", self.quoted_schema())
     }
 
+    /// Drops the schema that a check has made.
+    pub(crate) fn drop_schema(&self) -> String {
+        format!("DROP SCHEMA IF EXISTS {}", self.quoted_schema())
+    }
+
     /// Makes a table, and adds what one statement has no room for.
     pub(crate) fn create_table(&self, table: &Ident, columns: &[(Ident, Type)]) -> Vec<String> {
         let (first, others) = columns.split_at(columns.len().min(COLUMNS_AT_ONCE));
@@ -460,9 +465,6 @@ fn float_text(column: &str) -> String {
 pub(crate) const WHO: &str = "SELECT CURRENT_USER(), CURRENT_ROLE()";
 /// The virtual warehouse that runs the statements.
 pub(crate) const WHICH_WAREHOUSE: &str = "SELECT CURRENT_WAREHOUSE()";
-
-/// Whether a load stamps its rows.
-pub(crate) const STAMP_COLUMN: &str = STAMP;
 
 #[cfg(test)]
 mod tests;

@@ -17,7 +17,7 @@ pub(super) fn proof(auth: &Auth, account: &str, user: &str) -> Result<Vec<(&'sta
             authenticator("SNOWFLAKE_JWT", token)
         }
         Auth::Token(token) => authenticator("PROGRAMMATIC_ACCESS_TOKEN", reveal("token", token)?),
-        Auth::OAuth(token) => authenticator("OAUTH", reveal("oauth_token", token)?),
+        Auth::Delegated(token) => authenticator("OAUTH", reveal("oauth_token", token)?),
         Auth::Password(password) => vec![("PASSWORD", reveal("password", password)?)],
     })
 }

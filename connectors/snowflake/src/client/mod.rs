@@ -20,6 +20,7 @@ use reqwest_middleware::ClientWithMiddleware;
 use route::Route;
 use serde_json::{Value, json};
 use snowflake_api::connection::{Connection, QueryType};
+use std::collections::HashMap;
 use std::fmt;
 use std::hash::{BuildHasher, RandomState};
 use std::sync::{Mutex, PoisonError};
@@ -85,6 +86,17 @@ impl Client {
     /// The database, as the catalog has it.
     pub(crate) fn database(&self) -> &str {
         &self.address.database
+    }
+
+    /// Whom it reaches, for people.
+    pub(crate) fn describe(&self) -> String {
+        let Address { user, account, database } = &self.address;
+        format!("{user} in {account}, database {database}, at {}", self.base.host_str().unwrap_or_default())
+    }
+
+    /// What an administrator runs once.
+    pub(crate) fn set_up(&self) -> String {
+        crate::sql::set_up(&self.address.user, &self.address.database, &self.options)
     }
 
     /// Whether the other side is an emulator on this machine.
@@ -192,7 +204,7 @@ impl Client {
     }
 
     /// A part of a large result.
-    async fn chunk(&self, url: &str, headers: &std::collections::HashMap<String, String>) -> Result<Vec<u8>, Fault> {
+    async fn chunk(&self, url: &str, headers: &HashMap<String, String>) -> Result<Vec<u8>, Fault> {
         Ok(self.connection.get_chunk(url, headers).await?.to_vec())
     }
 }

@@ -1,10 +1,11 @@
 //! What addresses and options say, and what is wrong with others.
 
 use super::*;
+use tablecast_core::Uri;
 
 fn read(text: &str) -> Result<(Address, Options, Url)> {
     let uri = Uri::parse(text)?;
-    let (address, options) = (address(uri.body())?, options(&uri)?);
+    let (address, options) = (address(uri.body())?, uri.options::<Options>()?);
     options.check()?;
     options.place()?;
     let base = options.base(&address.account)?;
