@@ -122,6 +122,13 @@ def number(kind):
     return kind
 
 
+def plain_format(node):
+    """Quotes around a format's plain letters are none of its letters."""
+    if isinstance(node.args.get("format"), exp.Literal):
+        node.args["format"].set("this", node.args["format"].this.replace('"', ""))
+    return node
+
+
 class Cursor(cursors.FakeSnowflakeCursor):
     """Runs one statement that is parsed already."""
 
@@ -138,7 +145,7 @@ class Cursor(cursors.FakeSnowflakeCursor):
         for name in found[exp.Identifier]:
             if not name.quoted and isinstance(name.this, str):
                 name.set("this", name.this.upper())
-        for function, kinds in [*PASSES, (number, (exp.DataType,))]:
+        for function, kinds in [*PASSES, (number, (exp.DataType,)), (plain_format, (exp.TimeToStr,))]:
             changed = False
             for kind in kinds:
                 for node in found.get(kind, ()):

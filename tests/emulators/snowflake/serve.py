@@ -133,6 +133,10 @@ def log_in(query, data):
     warehouse = (query.get("warehouse") or "").upper()
     name = (query.get("databaseName") or "").strip('"').upper()
     name = None if name == NOWHERE else name
+    if str((data.get("SESSION_PARAMETERS") or {}).get("CLIENT_VALIDATE_DEFAULT_PARAMETERS")).upper() == "TRUE":
+        missing = "database" if name is None else "warehouse" if warehouse not in WAREHOUSES else None
+        if missing and query.get("databaseName" if name is None else "warehouse"):
+            raise Refused(390201, "08001", f"The requested {missing} does not exist or not authorized.")
     arrow = "python" in str(data.get("CLIENT_APP_ID")).lower()
     session = Session(next(numbers), user, name, role, warehouse if warehouse in WAREHOUSES else None, arrow)
     for parameter, value in (data.get("SESSION_PARAMETERS") or {}).items():

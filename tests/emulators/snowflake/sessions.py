@@ -18,7 +18,7 @@ import stages
 from engine import ABSENT, Cursor, Database, Refused, parse, refused
 
 # Snowflake ends a transaction that is in another's way after five idle minutes. The tests cannot wait as long.
-IDLE = 3.0
+IDLE = 5.0
 LONGEST = 1_000_000
 LONGEST_NAME = 255
 # So many databases are kept; beyond that, one that nobody used for a minute is forgotten.
@@ -35,7 +35,7 @@ DML = (exp.Insert, exp.Update, exp.Delete, exp.Merge, exp.Copy)
 CHANGES = (exp.Update, exp.Delete, exp.Merge)
 PARAMETERS = {
     "ABORT_DETACHED_QUERY", "AUTOCOMMIT", "BINARY_INPUT_FORMAT", "BINARY_OUTPUT_FORMAT", "CLIENT_SESSION_KEEP_ALIVE",
-    "CLIENT_PREFETCH_THREADS", "CLIENT_RESULT_CHUNK_SIZE", "CLIENT_TIMESTAMP_TYPE_MAPPING", "DATE_INPUT_FORMAT",
+    "CLIENT_PREFETCH_THREADS", "CLIENT_RESULT_CHUNK_SIZE", "CLIENT_TIMESTAMP_TYPE_MAPPING", "CLIENT_VALIDATE_DEFAULT_PARAMETERS", "DATE_INPUT_FORMAT",
     "DATE_OUTPUT_FORMAT", "ERROR_ON_NONDETERMINISTIC_MERGE", "ERROR_ON_NONDETERMINISTIC_UPDATE", "LOCK_TIMEOUT",
     "MULTI_STATEMENT_COUNT", "PYTHON_CONNECTOR_QUERY_RESULT_FORMAT", "QUERY_TAG", "QUOTED_IDENTIFIERS_IGNORE_CASE",
     "ROWS_PER_RESULTSET", "STATEMENT_QUEUED_TIMEOUT_IN_SECONDS", "STATEMENT_TIMEOUT_IN_SECONDS", "STRICT_JSON_OUTPUT",
@@ -124,7 +124,7 @@ class Session:
         self.lock_timeout = 43_200.0
         self.canceled = False
         # Statements of the open transaction, or None, and whether the engine has begun it.
-        self.log, self.begun, self.lost = None, False, False
+        self.log, self.begun, self.lost, self.failed, self.abort_on_error = None, False, False, False, False
         self.running, self.answers = {}, collections.OrderedDict()
 
     @property
@@ -188,7 +188,7 @@ class Session:
     def rollback(self):
         if self.begun:
             self.undo()
-        self.log, self.lost = None, False
+        self.log, self.lost, self.failed = None, False, False
         locks[self.database.name].release(self)
 
     def commit(self):
@@ -236,10 +236,12 @@ class Session:
         if BEGIN.fullmatch(text):
             self.begin()
             return told(*DONE, kind=0x5000)
-        if COMMIT.fullmatch(text):
+        if self.failed and not (COMMIT.fullmatch(text) or ROLLBACK.fullmatch(text)):
+            raise Refused(637, "25000", "The transaction was aborted by an error. Statements fail until COMMIT or ROLLBACK.")
+        if COMMIT.fullmatch(text) and not self.failed:
             self.commit()
             return told(*DONE, kind=0x5000)
-        if ROLLBACK.fullmatch(text):
+        if ROLLBACK.fullmatch(text) or COMMIT.fullmatch(text):
             self.rollback()
             return told(*DONE, kind=0x5000)
         if NOTHING.match(text):
@@ -346,7 +348,10 @@ class Session:
                 return self.once(tree, params)
             except Exception as error:
                 conflict = isinstance(error, duckdb.TransactionException) or isinstance(error.__cause__, duckdb.TransactionException)
-                if self.log is not None:
+                if self.log is not None and not conflict and self.abort_on_error:
+                    self.rollback()
+                    self.log, self.failed = [], True
+                elif self.log is not None:
                     self.again(attempt)
                 if not conflict or attempt == 7:
                     raise
@@ -405,6 +410,8 @@ class Session:
     def set_parameter(self, name, value):
         if name not in PARAMETERS:
             raise Refused(1008, "22023", f"SQL compilation error: invalid parameter '{name}'")
+        if name == "TRANSACTION_ABORT_ON_ERROR":
+            self.abort_on_error = str(value).upper() == "TRUE"
         if name == "LOCK_TIMEOUT":
             self.lock_timeout = 43_200.0 if value is None else float(value)
 
