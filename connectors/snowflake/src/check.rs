@@ -52,6 +52,11 @@ async fn look(snowflake: &Snowflake, session: &mut Session, findings: &mut Vec<F
     }
 }
 
+/// The role, as a grant names it.
+fn role(snowflake: &Snowflake) -> &str {
+    snowflake.options().role.as_deref().unwrap_or("the user's role")
+}
+
 /// The first row of a statement, as text.
 async fn first(session: &mut Session, statement: &str) -> Result<Vec<String>, Fault> {
     let rows = session.query(statement, &[]).await?;
@@ -66,12 +71,11 @@ async fn warehouse(snowflake: &Snowflake, session: &mut Session) -> Result<Strin
     match first(session, sql::WHICH_WAREHOUSE).await?.into_iter().next() {
         Some(name) if !name.is_empty() => Ok(format!("{name} runs the statements")),
         _ => {
-            let role = snowflake.options().role.as_deref().unwrap_or("the user's role");
             Err(match &snowflake.options().warehouse {
                 Some(name) => {
                     Error::new(ErrorKind::Permission, "the virtual warehouse is not there, or the role may not use it")
                         .with("warehouse", name)
-                        .fix(format!("GRANT USAGE ON WAREHOUSE {name} TO ROLE {role}"))
+                        .fix(format!("GRANT USAGE ON WAREHOUSE {name} TO ROLE {}", role(snowflake)))
                 }
                 None => Error::new(ErrorKind::Config, "no virtual warehouse runs the statements")
                     .fix("name one in the URI, as warehouse=NAME, or give the user a default one"),
@@ -85,12 +89,8 @@ async fn rights(snowflake: &Snowflake, session: &mut Session) -> Result<String> 
     match snowflake.try_stage(session).await {
         Ok(()) => Ok("is there; rows can be staged and tables made in it".into()),
         Err(error) if error.kind() == ErrorKind::Permission => {
-            let schema = snowflake.writer().sql.quote(snowflake.schema.as_str());
-            let database = snowflake.writer().sql.quote(snowflake.client.database());
-            let role = snowflake.options().role.as_deref().unwrap_or("the user's role");
-            Err(error.with("schema", &snowflake.schema).fix(format!(
-                "GRANT USAGE, CREATE TABLE, CREATE STAGE ON SCHEMA {database}.{schema} TO ROLE {role}; tables that another role owns: GRANT OWNERSHIP ON ALL TABLES IN SCHEMA {database}.{schema} TO ROLE {role} COPY CURRENT GRANTS"
-            )))
+            let grant = snowflake.writer().grant_schema(snowflake.client.database(), role(snowflake));
+            Err(error.with("schema", &snowflake.schema).fix(grant))
         }
         Err(error) => Err(error),
     }
@@ -106,10 +106,9 @@ async fn makes_schemas(snowflake: &Snowflake, session: &mut Session) -> Result<S
             return Err(error);
         }
         let database = snowflake.writer().sql.quote(snowflake.client.database());
-        let role = snowflake.options().role.as_deref().unwrap_or("the user's role");
         return Err(Error::new(ErrorKind::Permission, "the schema is not there, and the role may not make it")
             .with("schema", &snowflake.schema)
-            .fix(format!("GRANT USAGE, CREATE SCHEMA ON DATABASE {database} TO ROLE {role}"))
+            .fix(format!("GRANT USAGE, CREATE SCHEMA ON DATABASE {database} TO ROLE {}", role(snowflake)))
             .because(error));
     }
     let staged = tried.try_stage(session).await;

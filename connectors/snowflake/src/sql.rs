@@ -315,8 +315,22 @@ impl<'a> Writer<'a> {
 
     // the schema
 
+    /// Makes the schema the session's own: fakesnow copies into no other.
+    pub(crate) fn use_schema(&self) -> String {
+        format!("USE SCHEMA {}", self.quoted_schema())
+    }
+
     pub(crate) fn create_schema(&self) -> String {
         format!("CREATE SCHEMA IF NOT EXISTS {}", self.quoted_schema())
+    }
+
+    /// What its owner has to run so that the schema can be loaded into.
+    pub(crate) fn grant_schema(&self, database: &str, role: &str) -> String {
+        let schema = format!("{}.{}", tablecast_core::dialect::double_quoted(database), self.quoted_schema());
+        format!(
+            "GRANT USAGE, CREATE TABLE, CREATE STAGE ON SCHEMA {schema} TO ROLE {role}; for tables that another role owns: \
+             GRANT OWNERSHIP ON ALL TABLES IN SCHEMA {schema} TO ROLE {role} COPY CURRENT GRANTS"
+        )
     }
 
     /// Drops the schema that a check has made.

@@ -95,11 +95,7 @@ impl<'a> Staging<'a> {
         if self.tables.is_empty() {
             return Ok(());
         }
-        let writer = self.snowflake.writer();
-        match &self.snowflake.store {
-            None => session.exec(&writer.create_stage(self.snowflake.options().encryption)).await?,
-            Some(own) => session.exec(&writer.create_external_stage(&own.place)).await?,
-        }
+        self.snowflake.make_stage(session).await?;
         let lanes = self.tables.len().min(LANES);
         let others = (1..lanes).map(|lane| async move {
             let mut session = self.snowflake.session().await?;
@@ -114,6 +110,7 @@ impl<'a> Staging<'a> {
 
     /// Every so-manieth table, over one session.
     async fn fill_lane(&self, session: &mut Session, lane: usize, lanes: usize) -> Result<()> {
+        session.exec(&self.snowflake.writer().use_schema()).await?;
         for table in self.tables.iter().skip(lane).step_by(lanes) {
             let load = self.loads[table.load];
             self.fill_table(session, table, load).await.map_err(|error| error.with("table", &load.table))?;
@@ -148,6 +145,20 @@ impl<'a> Staging<'a> {
 }
 
 impl Snowflake {
+    /// Makes the stage, unless it is there.
+    async fn make_stage(&self, session: &mut Session) -> Result<()> {
+        let writer = self.writer();
+        let made = match &self.store {
+            None => session.exec(&writer.create_stage(self.options().encryption)).await,
+            Some(own) => session.exec(&writer.create_external_stage(&own.place)).await,
+        };
+        match made {
+            // Somebody else made it at the same moment.
+            Err(fault) if fault.is_there() => Ok(()),
+            made => Ok(made?),
+        }
+    }
+
     /// Uploads one file.
     pub(crate) async fn put(&self, session: &mut Session, folder: &str, file: &str, bytes: &Bytes) -> Result<()> {
         if let Some(own) = &self.store {
@@ -214,10 +225,8 @@ impl Snowflake {
         let array: arrow_array::ArrayRef = std::sync::Arc::new(arrow_array::StringArray::from(vec!["check"]));
         let batch = arrow_array::RecordBatch::try_from_iter([("k", array)])
             .map_err(|error| Error::new(tablecast_core::ErrorKind::Internal, "a row cannot be made").because(error))?;
-        match &self.store {
-            None => session.exec(&writer.create_stage(self.options().encryption)).await?,
-            Some(own) => session.exec(&writer.create_external_stage(&own.place)).await?,
-        }
+        self.make_stage(session).await?;
+        session.exec(&writer.use_schema()).await?;
         let rows = parquet::encode(&parquet::project(&batch, columns)?)?;
         self.put(session, &name, "0.parquet", &rows).await?;
         let table = writer.sql.table(&name);

@@ -21,7 +21,7 @@ pub(super) struct Row {
 
 const AGAIN: &str = "run again; nothing is loaded twice";
 const REACH: &str = "check the account's identifier (or host and port) in the URI and this machine's network; then run again, nothing is loaded twice";
-const ACCOUNT: &str = "check the account's identifier in the URI, as snowflake://USER@ORGANIZATION-ACCOUNT/DATABASE (or LOCATOR.REGION); SELECT CURRENT_ORGANIZATION_NAME(), CURRENT_ACCOUNT_NAME() tells it";
+const ACCOUNT: &str = "check the account's identifier in the URI, as snowflake://USER@ORGANIZATION-ACCOUNT/DATABASE (or LOCATOR.REGION); CURRENT_ORGANIZATION_NAME() and CURRENT_ACCOUNT_NAME() tell it";
 const KEY: &str = "register the key's public half with the user: ALTER USER … SET RSA_PUBLIC_KEY='…' (DESCRIBE USER shows which fingerprint is there); check the user and the account in the URI, and this machine's clock";
 const LOGIN: &str = "check the user in the URI and the secret it refers to; users with a password alone may be locked out: take a key pair (private_key=file:KEY.p8)";
 const TOKEN: &str = "make a new token, and see that the user's network policy and the token's role restriction allow it";
@@ -138,7 +138,7 @@ pub(super) const TABLE: &[Row] = &[
     code("002043", SchemaMismatch, false, "a table or a column is gone since the plan was made", AGAIN),
     code("000904", SchemaMismatch, false, "a column is gone since the plan was made", AGAIN),
     state("42S02", SchemaMismatch, false, "a table or the schema is gone since the plan was made", AGAIN),
-    value("100072", SchemaBroken, "a column was made NOT NULL by hand", "let the column take NULL again (ALTER TABLE … ALTER COLUMN … DROP NOT NULL), then run again"),
+    value("100072", SchemaBroken, "a column was made NOT NULL by hand", "let the column take NULL again (ALTER COLUMN … DROP NOT NULL), then run again"),
     value("100078", SchemaBroken, "a text column was made too short by hand", HAND),
     value("100083", SchemaBroken, "a key was declared on a table by hand", HAND),
     value("100090", SchemaBroken, "a table has rows with the same id", "remove all but one of them, then run again"),

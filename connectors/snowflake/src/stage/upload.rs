@@ -268,7 +268,7 @@ fn refused(what: &str) -> Error {
 fn unreachable(status: u16, code: &str) -> Error {
     let error = Error::new(ErrorKind::Unavailable, "a staged file could not be uploaded")
         .temporary()
-        .fix("let this machine reach the account's storage (SELECT SYSTEM$ALLOWLIST() lists its hosts), then run again; nothing is loaded twice");
+        .fix("let this machine reach the account's storage (SYSTEM$ALLOWLIST() lists its hosts), then run again; nothing is loaded twice");
     match (status, code) {
         (0, "") => error,
         (0, code) => error.with("code", code),
