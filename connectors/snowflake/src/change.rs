@@ -11,7 +11,7 @@ use crate::error::Fault;
 use crate::schema::{live, lock};
 use crate::sql::{self, REPLACED, WIDENED};
 use crate::stage::Staging;
-use crate::types::same;
+use crate::types::DIALECT;
 use arrow_array::{ArrayRef, Int64Array, RecordBatch, StringArray, TimestampMicrosecondArray};
 use futures_util::future::{Either, select};
 use serde::{Deserialize, Serialize};
@@ -198,7 +198,7 @@ fn next(snowflake: &Snowflake, table: &Ident, column: &Ident, to: Type, there: &
         // Somebody made something else of it meanwhile.
         Some(LiveType::Other(_)) => vec![],
         Some(LiveType::Known(from)) => match widened {
-            Some(LiveType::Known(ty)) if same(*ty) == same(to) => {
+            Some(LiveType::Known(ty)) if *ty == DIALECT.told(to) => {
                 vec![writer.copy_column(table, column, *from, to), writer.rename_column(table, name, REPLACED)]
             }
             Some(_) => vec![writer.drop_column(table, WIDENED)],

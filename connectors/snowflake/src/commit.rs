@@ -6,7 +6,7 @@ use crate::error::Fault;
 use crate::schema::{self, live, lock};
 use crate::sql::{self, Attempt, Entry, Writer};
 use crate::stage::Staging;
-use crate::types::same;
+use crate::types::DIALECT;
 use crate::{Snowflake, window};
 use std::collections::BTreeMap;
 use std::time::Instant;
@@ -312,7 +312,7 @@ async fn must_fit(snowflake: &Snowflake, session: &mut Session, commit: &Commit)
     for load in loads() {
         let columns = &live[&load.table].columns;
         let known = |name: &str, ty: Type| {
-            columns.get(name).and_then(LiveType::known).is_some_and(|live| same(live) == same(ty))
+            columns.get(name).and_then(LiveType::known).is_some_and(|live| live == DIALECT.told(ty))
         };
         let mut wanted = load.columns.iter().filter(|column| column.values.is_some());
         if let Some(column) = wanted.find(|column| !known(column.name.as_str(), column.ty)) {

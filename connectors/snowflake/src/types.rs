@@ -69,11 +69,6 @@ fn type_name(ty: Type) -> &'static str {
     }
 }
 
-/// The type that a column of a type is found to have: there is one for all whole numbers.
-pub(crate) fn same(ty: Type) -> Type {
-    if ty == Type::Int { Type::Decimal } else { ty }
-}
-
 /// The type as the catalog spells it, with precision and scale; none for one that would bend values.
 fn parse_type(declared: &str) -> Option<Type> {
     let spelled = declared.trim().to_ascii_uppercase().replace(' ', "");

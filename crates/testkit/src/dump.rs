@@ -99,16 +99,11 @@ fn push(out: &mut String, line: &str) {
     let _ = writeln!(out, "  {line}");
 }
 
-/// A type as a warehouse can tell it apart: one may have a single type for all whole numbers.
-pub(crate) fn told(ty: Type, dialect: &Dialect) -> Type {
-    (dialect.parse_type)((dialect.type_name)(ty)).unwrap_or(ty)
-}
-
 /// The name of a type, the same for warehouses that cannot tell it apart: one without a JSON type has text.
 fn type_name(ty: &LiveType, dialect: &Dialect) -> String {
     match ty {
         LiveType::Known(Type::Json) => Type::Text.to_string(),
-        LiveType::Known(ty) => told(*ty, dialect).to_string(),
+        LiveType::Known(ty) => dialect.told(*ty).to_string(),
         LiveType::Other(other) => format!("other: {other}"),
     }
 }

@@ -1,6 +1,6 @@
 //! Where a case plays: one empty schema of one warehouse, with the words to fill it and to say what must be in it.
 
-use crate::dump::{Dump, audit, told};
+use crate::dump::{Dump, audit};
 use crate::harness::{Checked, Failed, Harness, Opened};
 use crate::load::load;
 use std::collections::BTreeSet;
@@ -137,7 +137,7 @@ impl<'a> Room<'a> {
     pub async fn expect_type(&self, table: &str, column: &str, ty: Type) -> Checked {
         let columns = self.columns(table).await?;
         let is = columns.into_iter().find(|(name, _)| name == column).map(|(_, ty)| ty);
-        let told = |ty| told(ty, self.dialect());
+        let told = |ty| self.dialect().told(ty);
         let is = is.map(|is| is.known().map_or(is, |ty| LiveType::Known(told(ty))));
         same(&is, &Some(LiveType::Known(told(ty))), &format!("type of {table}.{column}"))
     }
