@@ -4,7 +4,7 @@ mod support;
 
 #[path = "bigquery/faults.rs"]
 mod faults;
-#[path = "bigquery/proxy.rs"]
+#[path = "support/proxy.rs"]
 mod proxy;
 #[path = "bigquery/warehouse.rs"]
 mod warehouse;

@@ -1,4 +1,4 @@
-"""What fakesnow does for one statement, made fit for these tests: fewer passes over it, Snowflake's errors, Snowflake's numbers.
+"""What fakesnow does for one statement, made fit for these tests: fewer passes, Snowflake's errors and numbers.
 
 It leans on private functions of exactly the locked version.
 """
@@ -10,9 +10,11 @@ import shutil
 import threading
 
 import duckdb
+import fakesnow.arrow as arrow
 import fakesnow.copy_into as copying
 import fakesnow.cursor as cursors
 import fakesnow.transforms as transforms
+import pyarrow
 from fakesnow.instance import FakeSnow
 from fakesnow.transforms import stage
 from snowflake.connector.errors import DatabaseError, ProgrammingError
@@ -133,7 +135,10 @@ class Cursor(cursors.FakeSnowflakeCursor):
     """Runs one statement that is parsed already."""
 
     def run(self, tree, params):
-        self.check_db_and_schema(tree)
+        # What a COPY reads is a place, which is no table.
+        target = tree.this.find(exp.Table) if isinstance(tree, exp.Copy) else None
+        if not (target and target.db and self._conn.database):
+            self.check_db_and_schema(tree)
         for part in self._transform_explode(tree):
             # Whoever waits for a lock must not have looked at the data before.
             done = self._transform(part, params)
@@ -179,7 +184,7 @@ class Cursor(cursors.FakeSnowflakeCursor):
         merged = f"{tree.sql(dialect='duckdb')} RETURNING merge_action"
         counts.update(row[0] for row in self._duck_conn.execute(merged, params).fetchall())
         words = {"INSERT": "inserted", "UPDATE": "updated", "DELETE": "deleted"}
-        columns = [f"{counts[kind]} AS \"number of rows {word}\"" for kind, word in words.items() if kind in wanted]
+        columns = [f'{counts[kind]} AS "number of rows {word}"' for kind, word in words.items() if kind in wanted]
         super()._execute(parse_one(f"SELECT {', '.join(columns)}", read="duckdb"))
 
 
@@ -199,7 +204,8 @@ class Database:
         self.name = name
         self.fake = FakeSnow(create_schema_on_connect=False)
         self.fake.results_cache = Few()
-        self.fake.duck_conn.execute("SET threads = 1")
+        for setting in ["threads", "async_threads"]:
+            self.fake.duck_conn.execute(f"SET {setting} = 1")
         self.fake.connect(name).close()
         self.ddl = threading.RLock()
         # The keys of stages that are encrypted by the client, by (schema, stage).
@@ -253,7 +259,19 @@ def refused(error):
     return Refused(2, "0A000", f"not known to the emulator: {type(cause).__name__}: {first}")
 
 
+def with_nulls(struct):
+    """As shipped a point in time that is NULL reads as 1970."""
+
+    def made(times):
+        times = times.combine_chunks() if isinstance(times, pyarrow.ChunkedArray) else times
+        whole = struct(times.fill_null(0))
+        return pyarrow.StructArray.from_arrays(whole.flatten(), fields=list(whole.type), mask=times.is_null())
+
+    return made
+
+
 def patch():
+    arrow.timestamp_to_sf_struct = with_nulls(arrow.timestamp_to_sf_struct)
     transforms.merge = lambda tree: [tree]
     glob = copying._source_urls
 

@@ -23,7 +23,6 @@ import socket
 import sys
 import tempfile
 import threading
-import urllib.parse
 import uuid
 import warnings
 
@@ -103,7 +102,7 @@ def who(data):
             raise Refused(390144, "08001", f"JWT token is invalid. [{type(error).__name__}]") from None
         subject = f"{account}.{user}"
         right = claims["sub"] == subject and claims["iss"] == f"{subject}.{fingerprint(key.public_key())}"
-        if not right or user != USER or claims["exp"] - claims["iat"] > 3600:
+        if not right or user != USER:
             raise Refused(390144, "08001", "JWT token is invalid. [claims]")
         return user
     known = {
@@ -128,7 +127,12 @@ def log_in(query, data):
     user = who(data)
     role = (query.get("roleName") or user).upper()
     if role not in ROLES or role == READER != user:
-        raise Refused(390189, "08001", f"Role '{role}' specified in the connect string does not exist or not authorized. Contact your local system administrator, or attempt to login with another role, e.g. PUBLIC.")
+        raise Refused(
+            390189,
+            "08001",
+            f"Role '{role}' specified in the connect string does not exist or not authorized. "
+            "Contact your local system administrator, or attempt to login with another role, e.g. PUBLIC.",
+        )
     # A warehouse or a database that is not there is no reason to refuse: the session is without it.
     warehouse = (query.get("warehouse") or "").upper()
     name = (query.get("databaseName") or "").strip('"').upper()
@@ -454,7 +458,9 @@ class Announced(uvicorn.Server):
 
 def main():
     arguments = argparse.ArgumentParser()
-    arguments.add_argument("--slow-after", type=float, default=45.0, help="seconds until a statement is to be asked for again")
+    arguments.add_argument(
+        "--slow-after", type=float, default=45.0, help="seconds until a statement is to be asked for again"
+    )
     arguments.parse_args(namespace=options)
     data = tempfile.mkdtemp(prefix="tablecast-snowflake-")
     options.key = os.path.join(data, "key.p8")

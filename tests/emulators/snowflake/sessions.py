@@ -25,7 +25,9 @@ LONGEST_NAME = 255
 MOST = 60
 FORGET = 60.0
 
-BEGIN = re.compile(r"\s*(BEGIN(\s+(WORK|TRANSACTION))?(\s+NAME\s+\w+)?|START\s+TRANSACTION(\s+NAME\s+\w+)?)\s*;?\s*", re.I)
+BEGIN = re.compile(
+    r"\s*(BEGIN(\s+(WORK|TRANSACTION))?(\s+NAME\s+\w+)?|START\s+TRANSACTION(\s+NAME\s+\w+)?)\s*;?\s*", re.I
+)
 COMMIT = re.compile(r"\s*COMMIT(\s+WORK)?\s*;?\s*", re.I)
 ROLLBACK = re.compile(r"\s*ROLLBACK(\s+WORK)?\s*;?\s*", re.I)
 # What there is nothing of here: roles, warehouses, grants.
@@ -35,13 +37,14 @@ DML = (exp.Insert, exp.Update, exp.Delete, exp.Merge, exp.Copy)
 CHANGES = (exp.Update, exp.Delete, exp.Merge)
 PARAMETERS = {
     "ABORT_DETACHED_QUERY", "AUTOCOMMIT", "BINARY_INPUT_FORMAT", "BINARY_OUTPUT_FORMAT", "CLIENT_SESSION_KEEP_ALIVE",
-    "CLIENT_PREFETCH_THREADS", "CLIENT_RESULT_CHUNK_SIZE", "CLIENT_TIMESTAMP_TYPE_MAPPING", "CLIENT_VALIDATE_DEFAULT_PARAMETERS", "DATE_INPUT_FORMAT",
+    "CLIENT_PREFETCH_THREADS", "CLIENT_RESULT_CHUNK_SIZE", "CLIENT_TIMESTAMP_TYPE_MAPPING",
+    "CLIENT_VALIDATE_DEFAULT_PARAMETERS", "DATE_INPUT_FORMAT",
     "DATE_OUTPUT_FORMAT", "ERROR_ON_NONDETERMINISTIC_MERGE", "ERROR_ON_NONDETERMINISTIC_UPDATE", "LOCK_TIMEOUT",
     "MULTI_STATEMENT_COUNT", "PYTHON_CONNECTOR_QUERY_RESULT_FORMAT", "QUERY_TAG", "QUOTED_IDENTIFIERS_IGNORE_CASE",
     "ROWS_PER_RESULTSET", "STATEMENT_QUEUED_TIMEOUT_IN_SECONDS", "STATEMENT_TIMEOUT_IN_SECONDS", "STRICT_JSON_OUTPUT",
     "TIMESTAMP_INPUT_FORMAT", "TIMESTAMP_NTZ_OUTPUT_FORMAT", "TIMESTAMP_OUTPUT_FORMAT", "TIMESTAMP_TYPE_MAPPING",
-    "TIMESTAMP_TZ_OUTPUT_FORMAT", "TIMEZONE", "TRANSACTION_ABORT_ON_ERROR", "TWO_DIGIT_CENTURY_START", "USE_CACHED_RESULT",
-    "WEEK_OF_YEAR_POLICY", "WEEK_START",
+    "TIMESTAMP_TZ_OUTPUT_FORMAT", "TIMEZONE", "TRANSACTION_ABORT_ON_ERROR", "TWO_DIGIT_CENTURY_START",
+    "USE_CACHED_RESULT", "WEEK_OF_YEAR_POLICY", "WEEK_START",
 }  # fmt: skip
 DONE = (["status"], [["Statement executed successfully."]])
 
@@ -84,7 +87,12 @@ class Locks:
                 if session.canceled:
                     raise Refused(604, "57014", "SQL execution canceled")
                 if time.monotonic() > until:
-                    raise Refused(625, "57014", f"Statement has waited for the lock of table '{table[1]}', held by another transaction, for longer than LOCK_TIMEOUT. Your statement was aborted.")
+                    raise Refused(
+                        625,
+                        "57014",
+                        f"Statement has waited for the lock of table '{table[1]}', held by another transaction, "
+                        "for longer than LOCK_TIMEOUT. Your statement was aborted.",
+                    )
                 idle = next((other for other in others if other.idle() > IDLE), None)
                 if not (idle and idle.end_idle()):
                     self.changed.wait(0.1)
@@ -227,7 +235,16 @@ class Session:
                 raise Refused(90112, "40001", "The transaction was aborted: it was idle, and in the way of another")
             try:
                 return self.statement(text, params, netloc)
-            except (duckdb.Error, DriverError, SyntaxError, NotImplementedError, ValueError, AssertionError, AttributeError, KeyError) as error:
+            except (
+                duckdb.Error,
+                DriverError,
+                SyntaxError,
+                NotImplementedError,
+                ValueError,
+                AssertionError,
+                AttributeError,
+                KeyError,
+            ) as error:
                 raise refused(error) from error
 
     def statement(self, text, params, netloc):
@@ -237,7 +254,9 @@ class Session:
             self.begin()
             return told(*DONE, kind=0x5000)
         if self.failed and not (COMMIT.fullmatch(text) or ROLLBACK.fullmatch(text)):
-            raise Refused(637, "25000", "The transaction was aborted by an error. Statements fail until COMMIT or ROLLBACK.")
+            raise Refused(
+                637, "25000", "The transaction was aborted by an error. Statements fail until COMMIT or ROLLBACK."
+            )
         if COMMIT.fullmatch(text) and not self.failed:
             self.commit()
             return told(*DONE, kind=0x5000)
@@ -261,14 +280,26 @@ class Session:
         tree = parse(text)
         for name in tree.find_all(exp.Identifier):
             if len(name.name) > LONGEST_NAME:
-                raise Refused(1003, "42000", f"SQL compilation error: an identifier is longer than {LONGEST_NAME} characters")
+                raise Refused(
+                    1003, "42000", f"SQL compilation error: an identifier is longer than {LONGEST_NAME} characters"
+                )
         if isinstance(tree, exp.Use):
             return self.use(tree)
         if isinstance(tree, exp.Alter) and tree.kind == "SESSION":
             return self.alter_session(tree)
         kind = statement_type_id(tree)
-        for node in list(tree.find_all(exp.CurrentRole, exp.CurrentWarehouse, exp.CurrentUser, exp.CurrentAccount, exp.CurrentSession)):
-            value = {exp.CurrentRole: self.role, exp.CurrentWarehouse: self.warehouse, exp.CurrentUser: self.user, exp.CurrentAccount: "TABLECAST", exp.CurrentSession: str(self.number)}[type(node)]
+        for node in list(
+            tree.find_all(
+                exp.CurrentRole, exp.CurrentWarehouse, exp.CurrentUser, exp.CurrentAccount, exp.CurrentSession
+            )
+        ):
+            value = {
+                exp.CurrentRole: self.role,
+                exp.CurrentWarehouse: self.warehouse,
+                exp.CurrentUser: self.user,
+                exp.CurrentAccount: "TABLECAST",
+                exp.CurrentSession: str(self.number),
+            }[type(node)]
             node.replace(exp.Literal.string(value) if value else exp.Null())
         if isinstance(tree, exp.Create) and str(tree.kind).upper() == "DATABASE":
             self.may_write("CREATE DATABASE")
@@ -295,7 +326,12 @@ class Session:
 
     def need_warehouse(self):
         if not self.warehouse:
-            raise Refused(606, "57P03", "No active warehouse selected in the current session. Select an active warehouse with the 'use warehouse' command.")
+            raise Refused(
+                606,
+                "57P03",
+                "No active warehouse selected in the current session. "
+                "Select an active warehouse with the 'use warehouse' command.",
+            )
 
     def table(self, node):
         """The name by which a table is locked."""
@@ -304,7 +340,11 @@ class Session:
 
     def ddl(self, text, tree, params, kind):
         own = locks[self.database.name]
-        targets = tree.args.get("tables") or tree.expressions if isinstance(tree, exp.Drop | exp.TruncateTable) else [tree.this]
+        targets = (
+            tree.args.get("tables") or tree.expressions
+            if isinstance(tree, exp.Drop | exp.TruncateTable)
+            else [tree.this]
+        )
         try:
             for target in targets:
                 if str(tree.args.get("kind") or "TABLE").upper() == "TABLE" and target.find(exp.Table):
@@ -347,13 +387,17 @@ class Session:
             try:
                 return self.once(tree, params)
             except Exception as error:
-                conflict = isinstance(error, duckdb.TransactionException) or isinstance(error.__cause__, duckdb.TransactionException)
-                if self.log is not None and not conflict and self.abort_on_error:
-                    self.rollback()
-                    self.log, self.failed = [], True
-                elif self.log is not None:
-                    self.again(attempt)
-                if not conflict or attempt == 7:
+                cause = error if isinstance(error, duckdb.Error) else error.__cause__
+                again = attempt < 7 and isinstance(cause, duckdb.TransactionException)
+                if self.log is not None:
+                    # What was made since the transaction began is there too.
+                    again |= attempt == 0 and isinstance(cause, duckdb.CatalogException | duckdb.BinderException)
+                    if again or not self.abort_on_error:
+                        self.again(attempt)
+                    else:
+                        self.rollback()
+                        self.log, self.failed = [], True
+                if not again:
                     raise
                 tree = parse(text)
 
@@ -374,11 +418,15 @@ class Session:
             self.once(tree, None)
         elif kind == "WAREHOUSE":
             if name not in WAREHOUSES:
-                raise Refused(2043, "02000", "SQL compilation error: Object does not exist, or operation cannot be performed.")
+                raise Refused(
+                    2043, "02000", "SQL compilation error: Object does not exist, or operation cannot be performed."
+                )
             self.warehouse = name
         elif kind == "ROLE":
             if name not in ROLES:
-                raise Refused(2043, "02000", "SQL compilation error: Object does not exist, or operation cannot be performed.")
+                raise Refused(
+                    2043, "02000", "SQL compilation error: Object does not exist, or operation cannot be performed."
+                )
             self.role = name
         return told(*DONE, kind=0x4300)
 

@@ -24,12 +24,15 @@ from engine import ABSENT, Refused
 NAME = r'(?:"(?:[^"]|"")+"|[A-Za-z_][\w$]*)'
 PLACE = rf"@(?P<name>{NAME}(?:\.{NAME}){{0,2}})(?P<path>/[^\s']*)?"
 QUOTED = rf"(?:'{PLACE}'|{PLACE.replace('<name>', '<name2>').replace('<path>', '<path2>')})"
-PUT = re.compile(rf"\s*PUT\s+(?:'(?P<file>(?:[^']|'')*)'|(?P<file2>\S+))\s+{QUOTED}\s*(?P<options>.*?);?\s*", re.I | re.S)
+PUT = re.compile(
+    rf"\s*PUT\s+(?:'(?P<file>(?:[^']|'')*)'|(?P<file2>\S+))\s+{QUOTED}\s*(?P<options>.*?);?\s*", re.I | re.S
+)
 LIST = re.compile(rf"\s*(?:LIST|LS)\s+{QUOTED}(?:\s+PATTERN\s*=\s*'(?P<pattern>(?:[^']|'')*)')?\s*;?\s*", re.I)
 REMOVE = re.compile(rf"\s*(?:REMOVE|RM)\s+{QUOTED}(?:\s+PATTERN\s*=\s*'(?P<pattern>(?:[^']|'')*)')?\s*;?\s*", re.I)
 DROP = re.compile(rf"\s*DROP\s+STAGE\s+(?P<exists>IF\s+EXISTS\s+)?(?P<name>{NAME}(?:\.{NAME}){{0,2}})\s*;?\s*", re.I)
 SERVER_SIDE = re.compile(r"ENCRYPTION\s*=\s*\(\s*TYPE\s*=\s*'SNOWFLAKE_SSE'\s*\)", re.I)
 LONGEST_PATH = 1024
+STAGES = "FROM _fs_global._fs_information_schema._fs_stages WHERE database_name = ? AND schema_name = ? AND name = ?"
 
 # More than fits a float.
 SMK_ID = 2**53 + 1
@@ -42,7 +45,9 @@ def parts(name, conn):
     found = [part[1:-1].replace('""', '"') if part[0] == '"' else part.upper() for part in re.findall(NAME, name)]
     found = [conn.database, conn.schema][: 3 - len(found)] + found
     if None in found:
-        raise Refused(90106, "22000", "This session does not have a current schema. Call 'USE SCHEMA', or use a qualified name.")
+        raise Refused(
+            90106, "22000", "This session does not have a current schema. Call 'USE SCHEMA', or use a qualified name."
+        )
     return found
 
 
@@ -51,8 +56,7 @@ def place(match, conn):
     name = groups.get("name") or groups.get("name2")
     path = groups.get("path") or groups.get("path2") or ""
     found = parts(name, conn)
-    sql = "SELECT 1 FROM _fs_global._fs_information_schema._fs_stages WHERE database_name = ? AND schema_name = ? AND name = ?"
-    if not conn._duck_conn.cursor().execute(sql, found).fetchone():
+    if not conn._duck_conn.cursor().execute(f"SELECT 1 {STAGES}", found).fetchone():
         raise Refused(2003, "02000", f"SQL compilation error: Stage '{'.'.join(found)}' {ABSENT}")
     return found, path.removeprefix("/")
 
@@ -180,8 +184,7 @@ def remove(match, conn):
 
 def drop(match, session):
     found = parts(match["name"], session.conn)
-    sql = "DELETE FROM _fs_global._fs_information_schema._fs_stages WHERE database_name = ? AND schema_name = ? AND name = ?"
-    (count,) = session.conn._duck_conn.execute(sql, found).fetchone()
+    (count,) = session.conn._duck_conn.execute(f"DELETE {STAGES}", found).fetchone()
     if not count and not match["exists"]:
         raise Refused(2003, "02000", f"SQL compilation error: Stage '{'.'.join(found)}' {ABSENT}")
     session.database.keys.pop(tuple(found[1:]), None)

@@ -9,6 +9,22 @@ use tablecast_core::testing::Probe;
 use tablecast_core::{Commit, Draft, Error, ErrorKind, Ident, Receipt, Rules, Warehouse};
 use tablecast_testkit::load;
 
+/// 503 with a page for people.
+const UNAVAILABLE: How =
+    How::Answer { status: "503 Service Unavailable", kind: "text/html", body: "<html>backend error</html>" };
+/// 429 with an error that has no `errors`.
+const TOO_MANY: How = How::Answer {
+    status: "429 Too Many Requests",
+    kind: "application/json",
+    body: r#"{"error": {"code": 429, "message": "slow down", "status": "RESOURCE_EXHAUSTED"}}"#,
+};
+/// 403 for a missing right.
+const FORBIDDEN: How = How::Answer {
+    status: "403 Forbidden",
+    kind: "application/json",
+    body: r#"{"error": {"code": 403, "message": "Access Denied: User does not have bigquery.jobs.create permission in project test-project.", "errors": [{"reason": "accessDenied", "message": "m"}]}}"#,
+};
+
 fn rules(name: &str) -> Rules {
     let nanos = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).map_or(0, |time| time.as_nanos());
     Rules { space: format!("{name}{nanos:x}"), ..Rules::default() }
@@ -77,7 +93,7 @@ fn calls_that_go_wrong_are_made_again() {
         "BEGIN TRANSACTION",
     ];
     runtime().block_on(async {
-        for how in [How::LoseAnswer, How::Unavailable, How::TooMany, How::Cut] {
+        for how in [How::LoseAnswer, UNAVAILABLE, TOO_MANY, How::Cut] {
             let rules = rules("faults");
             let faults: Vec<Fault> = PARTS.iter().map(|part| Fault { part, how, times: 1 }).collect();
             let proxy = Proxy::new(&behind(), &faults).await;
@@ -103,7 +119,7 @@ fn an_upload_goes_on_where_it_broke_off() {
                 char::from(b'a' + u8::try_from((random >> 33) % 26).unwrap_or(0))
             })
             .collect();
-        for how in [How::Cut, How::LoseAnswer, How::Unavailable] {
+        for how in [How::Cut, How::LoseAnswer, UNAVAILABLE] {
             let rules = rules("upload");
             let proxy = Proxy::new(&behind(), &[Fault { part: "PUT /upload/", how, times: 3 }]).await;
             let warehouse = through(&proxy, &rules.schema()).await;
@@ -170,7 +186,7 @@ fn a_job_that_may_not_be_seen_is_no_obstacle() {
         let schema = rules.schema();
         let all = draft(&rules, 0..20, "x");
         let commits = planned(&straight(&schema).await, &all).await;
-        let hidden = || Fault { part: "_a0?", how: How::Forbidden, times: 1 };
+        let hidden = || Fault { part: "_a0?", how: FORBIDDEN, times: 1 };
         // It is not done yet, then it is.
         for replayed in [false, true] {
             let proxy = Proxy::new(&behind(), &[hidden()]).await;
@@ -312,7 +328,7 @@ fn what_does_not_pass_is_told() {
         let rules = rules("told");
         let schema = rules.schema();
         for (how, kind, temporary) in
-            [(How::Unavailable, ErrorKind::Unavailable, true), (How::Forbidden, ErrorKind::Permission, false)]
+            [(UNAVAILABLE, ErrorKind::Unavailable, true), (FORBIDDEN, ErrorKind::Permission, false)]
         {
             let faults = [Fault { part: " /", how, times: usize::MAX }];
             let proxy = Proxy::new(&behind(), &faults).await;

@@ -68,7 +68,9 @@ def stage_and_copy(one, encryption):
         rows(one, f"PUT file://{file} @S.{stage}/a/b AUTO_COMPRESS=FALSE OVERWRITE=TRUE")
     assert [row[0] for row in rows(one, f"LIST @S.{stage}/a")] == [f"{stage.lower()}/a/b/part.parquet"]
     assert rows(one, f"LIST @S.{stage}/c") == []
-    rows(one, "CREATE OR REPLACE TRANSIENT TABLE S.T (K VARCHAR, C0 NUMBER(38,0), C1 TIMESTAMP_TZ, C2 FLOAT, C3 BOOLEAN)")
+    rows(
+        one, "CREATE OR REPLACE TRANSIENT TABLE S.T (K VARCHAR, C0 NUMBER(38,0), C1 TIMESTAMP_TZ, C2 FLOAT, C3 BOOLEAN)"
+    )
     copy = f"COPY INTO S.T (K, C0, C1, C2, C3) FROM (SELECT $1:K::VARCHAR, $1:C0::NUMBER(38,0), $1:C1::TIMESTAMP_TZ, $1:C2::FLOAT, $1:C3::BOOLEAN FROM @S.{stage}/a/) FILE_FORMAT = (TYPE = PARQUET USE_LOGICAL_TYPE = TRUE) ON_ERROR = ABORT_STATEMENT"
     loaded = rows(one, copy)
     assert [row[1] for row in loaded] == ["LOADED"], loaded
@@ -147,7 +149,10 @@ def transactions(one, two):
 
 
 def schema(one):
-    rows(one, "CREATE TABLE IF NOT EXISTS S.NAMES (mixed NUMBER(38,0), other FLOAT, \"select\" VARCHAR, D NUMBER(29,0), T TIMESTAMP_TZ)")
+    rows(
+        one,
+        'CREATE TABLE IF NOT EXISTS S.NAMES (mixed NUMBER(38,0), other FLOAT, "select" VARCHAR, D NUMBER(29,0), T TIMESTAMP_TZ)',
+    )
     rows(one, "ALTER TABLE S.NAMES ADD COLUMN IF NOT EXISTS ADDED NUMBER(38,0)")
     rows(one, "ALTER TABLE S.NAMES ADD COLUMN IF NOT EXISTS ADDED NUMBER(38,0)")
     refused(1430, lambda: rows(one, "ALTER TABLE S.NAMES ADD COLUMN ADDED FLOAT"))
@@ -157,7 +162,10 @@ def schema(one):
     refused(1003, lambda: rows(one, f"CREATE TABLE S.{'A' * 256} (A NUMBER)"))
     rows(one, f"CREATE TABLE S.{'A' * 255} (A NUMBER)")
     refused(1, lambda: rows(one, f"SELECT '{'x' * 1_000_000}'"))
-    named = rows(one, "SELECT COLUMN_NAME, DATA_TYPE, NUMERIC_PRECISION, NUMERIC_SCALE FROM INFORMATION_SCHEMA.COLUMNS WHERE TABLE_SCHEMA = 'S' AND TABLE_NAME = 'NAMES' ORDER BY ORDINAL_POSITION")
+    named = rows(
+        one,
+        "SELECT COLUMN_NAME, DATA_TYPE, NUMERIC_PRECISION, NUMERIC_SCALE FROM INFORMATION_SCHEMA.COLUMNS WHERE TABLE_SCHEMA = 'S' AND TABLE_NAME = 'NAMES' ORDER BY ORDINAL_POSITION",
+    )
     assert named == [
         ("MIXED", "NUMBER", 38, 0),
         ("OTHER", "FLOAT", None, None),
@@ -167,7 +175,10 @@ def schema(one):
         ("ADDED", "NUMBER", 38, 0),
     ], named
     big = 99999999999999999999999999999999999999
-    rows(one, "INSERT INTO S.NAMES (MIXED, T) VALUES (99999999999999999999999999999999999999, '2026-01-01T00:00:00.000001Z')")
+    rows(
+        one,
+        "INSERT INTO S.NAMES (MIXED, T) VALUES (99999999999999999999999999999999999999, '2026-01-01T00:00:00.000001Z')",
+    )
     [(number, time_)] = rows(one, "SELECT MIXED, T FROM S.NAMES")
     assert number == big and time_.isoformat() == "2026-01-01T00:00:00.000001+00:00", (number, time_)
     for sql in ["RENAME COLUMN ADDED TO FORMER", "DROP COLUMN IF EXISTS FORMER", "DROP COLUMN IF EXISTS FORMER"]:
@@ -190,7 +201,9 @@ def who_may(one):
         rows(reader, "SELECT COUNT(*) FROM S.L")
         refused(3001, lambda: rows(reader, "CREATE SCHEMA X"))
         refused(3001, lambda: rows(reader, "DELETE FROM S.L"))
-    assert rows(one, "SELECT CURRENT_ROLE(), CURRENT_WAREHOUSE(), CURRENT_USER()") == [("TABLECAST", "TABLECAST", "TABLECAST")]
+    assert rows(one, "SELECT CURRENT_ROLE(), CURRENT_WAREHOUSE(), CURRENT_USER()") == [
+        ("TABLECAST", "TABLECAST", "TABLECAST")
+    ]
 
 
 def binds(one):

@@ -1,6 +1,10 @@
-//! A proxy in front of the emulator that goes wrong on cue: answers that get lost, faults that are no JSON, uploads that
-//! break off, and a client that is cut off for good.
+//! A proxy in front of an emulator that goes wrong on cue: answers that get lost, answers of its own, requests that break
+//! off, and a client that is cut off for good.
 
+// Each warehouse uses its part of it.
+#![allow(dead_code)]
+
+use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -16,14 +20,12 @@ const HELD: Duration = Duration::from_millis(700);
 pub(crate) enum How {
     /// The call does its work, and its answer is lost.
     LoseAnswer,
-    /// 503 with a page for people; the call does nothing.
-    Unavailable,
-    /// 429 with an error that has no `errors`; the call does nothing.
-    TooMany,
+    /// The call does its work, and half of its answer comes.
+    CutAnswer,
     /// The connection breaks in the middle of what is sent.
     Cut,
-    /// 403 for a missing right.
-    Forbidden,
+    /// The call does nothing: this is the answer.
+    Answer { status: &'static str, kind: &'static str, body: &'static str },
     /// The call is passed on after a while.
     Hold,
 }
@@ -41,8 +43,13 @@ struct State {
     faults: Vec<Fault>,
     /// First lines of all calls.
     calls: Vec<String>,
+    /// What goes wrong with every call whose first line holds a word, but for those that came before.
+    every: Option<(&'static str, How)>,
+    seen: BTreeSet<String>,
     /// Calls after which nothing gets through any more, and whether the last of them loses its answer.
     dead_after: Option<(usize, bool)>,
+    /// Whether every request is passed on as if it were the first of its id.
+    forgetful: bool,
 }
 
 impl State {
@@ -51,6 +58,15 @@ impl State {
         let fault = self.faults.iter_mut().find(|fault| fault.times > 0 && text.contains(fault.part))?;
         fault.times -= 1;
         Some(fault.how)
+    }
+
+    /// What goes wrong with every call that was not there before.
+    fn first_time(&mut self, first: &str) -> Option<How> {
+        let (part, how) = self.every.filter(|(part, _)| first.contains(part))?;
+        let id = first.split(['?', '&', ' ']).find(|part| part.starts_with("requestId="));
+        let path = first.split(['?']).next().unwrap_or(part);
+        let id = id.filter(|_| first.contains("query-request")).unwrap_or(path);
+        self.seen.insert(id.to_owned()).then_some(how)
     }
 }
 
@@ -88,34 +104,54 @@ impl Proxy {
         format!("http://{}", self.address)
     }
 
+    pub(crate) fn port(&self) -> u16 {
+        self.address.port()
+    }
+
+    /// Every call whose first line holds `part` goes wrong the first time: a request with an id is the same call again
+    /// if it has the same one, any other if it has the same path.
+    pub(crate) fn every(&self, part: &'static str, how: How) {
+        self.locked().every = Some((part, how));
+    }
+
+    /// Passes requests on under new ids, so that who sends one again has it run again.
+    pub(crate) fn forget_ids(&self) {
+        self.locked().forgetful = true;
+    }
+
     /// Lets so many calls through and then none; with `lost`, the last one does its work and its answer is lost.
     pub(crate) fn die_after(&self, calls: usize, lost: bool) {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner).dead_after = Some((calls, lost));
+        self.locked().dead_after = Some((calls, lost));
     }
 
     /// Waits until nothing gets through any more.
     pub(crate) async fn died(&self) {
-        loop {
-            let dead = {
-                let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-                state.dead_after.is_some_and(|(most, _)| state.calls.len() > most)
-            };
-            if dead {
-                return;
-            }
-            tokio::time::sleep(Duration::from_millis(5)).await;
+        self.until(|state| state.dead_after.is_some_and(|(most, _)| state.calls.len() > most)).await;
+    }
+
+    /// Waits until so many calls have come.
+    pub(crate) async fn came(&self, calls: usize) {
+        self.until(|state| state.calls.len() >= calls).await;
+    }
+
+    async fn until(&self, reached: impl Fn(&State) -> bool) {
+        while !reached(&self.locked()) {
+            tokio::time::sleep(Duration::from_millis(2)).await;
         }
+    }
+
+    fn locked(&self) -> std::sync::MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The first lines of the calls so far.
     pub(crate) fn calls(&self) -> Vec<String> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner).calls.clone()
+        self.locked().calls.clone()
     }
 
     /// The faults that have not happened as often as they should.
     pub(crate) fn unused(&self) -> Vec<Fault> {
-        let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        state.faults.iter().filter(|fault| fault.times > 0).cloned().collect()
+        self.locked().faults.iter().filter(|fault| fault.times > 0).cloned().collect()
     }
 }
 
@@ -129,7 +165,7 @@ async fn serve(mut client: TcpStream, behind: &str, state: &Mutex<State>) -> std
             break at + 4;
         }
     };
-    let text = String::from_utf8_lossy(&request[..head]).into_owned();
+    let mut text = String::from_utf8_lossy(&request[..head]).into_owned();
     let first = text.lines().next().unwrap_or_default().to_owned();
     let length = text.lines().find_map(|line| {
         let (name, value) = line.split_once(':')?;
@@ -139,10 +175,13 @@ async fn serve(mut client: TcpStream, behind: &str, state: &Mutex<State>) -> std
     let mut how = {
         let mut state = state.lock().unwrap_or_else(PoisonError::into_inner);
         state.calls.push(first.clone());
+        if state.forgetful {
+            text = text.replacen("requestId=", &format!("requestId={}-", state.calls.len()), 1);
+        }
         match state.dead_after {
             Some((most, _)) if state.calls.len() > most => return Ok(()),
             Some((most, true)) if state.calls.len() == most => Some(How::LoseAnswer),
-            _ => state.take(&first),
+            _ => state.take(&first).or_else(|| state.first_time(&first)),
         }
     };
     let wanted = if how == Some(How::Cut) { head + length.unwrap_or(0) / 2 } else { end };
@@ -154,34 +193,23 @@ async fn serve(mut client: TcpStream, behind: &str, state: &Mutex<State>) -> std
     if how.is_none() {
         how = state.lock().unwrap_or_else(PoisonError::into_inner).take(&String::from_utf8_lossy(&request[head..]));
     }
-    let page = |status: &str, kind: &str, body: &str| {
-        format!(
+    let mut answer = match how {
+        Some(How::Cut) => return Ok(()),
+        Some(How::Answer { status, kind, body }) => format!(
             "HTTP/1.1 {status}\r\ncontent-type: {kind}\r\ncontent-length: {}\r\nconnection: close\r\n\r\n{body}",
             body.len()
         )
-    };
-    let answer = match how {
-        Some(How::Cut) => return Ok(()),
-        Some(How::Unavailable) => {
-            page("503 Service Unavailable", "text/html", "<html>backend error</html>").into_bytes()
-        }
-        Some(How::TooMany) => {
-            let body = r#"{"error": {"code": 429, "message": "slow down", "status": "RESOURCE_EXHAUSTED"}}"#;
-            page("429 Too Many Requests", "application/json", body).into_bytes()
-        }
-        Some(How::Forbidden) => {
-            let message = "Access Denied: User does not have bigquery.jobs.create permission in project test-project.";
-            let body = format!(
-                r#"{{"error": {{"code": 403, "message": "{message}", "errors": [{{"reason": "accessDenied", "message": "m"}}]}}}}"#
-            );
-            page("403 Forbidden", "application/json", &body).into_bytes()
-        }
+        .into_bytes(),
         Some(How::Hold) => {
             tokio::time::sleep(HELD).await;
             forward(&text, &request[head..end], behind).await?
         }
-        Some(How::LoseAnswer) | None => forward(&text, &request[head..end], behind).await?,
+        Some(How::LoseAnswer | How::CutAnswer) | None => forward(&text, &request[head..end], behind).await?,
     };
+    if how == Some(How::CutAnswer) {
+        let body = answer.windows(4).position(|bytes| bytes == b"\r\n\r\n").map_or(0, |at| at + 4);
+        answer.truncate(body + (answer.len() - body) / 2);
+    }
     if how != Some(How::LoseAnswer) {
         client.write_all(&answer).await?;
     }
