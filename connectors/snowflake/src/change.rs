@@ -22,9 +22,7 @@ use tablecast_core::discard::{self, Discard, Reason};
 use tablecast_core::ident::append_twin;
 use tablecast_core::schema::{Table, TableKind};
 use tablecast_core::sql::{self as shared, LOCK};
-use tablecast_core::{
-    Counts, Error, ErrorKind, Fold, Ident, LiveType, Load, LoadColumn, Result, Type, nearest_float,
-};
+use tablecast_core::{Counts, Error, ErrorKind, Fold, Ident, LiveType, Load, LoadColumn, Result, Type, nearest_float};
 
 /// Steps that one entry of the journal holds.
 const AT_ONCE: usize = 100;
@@ -61,7 +59,10 @@ pub(crate) async fn change(snowflake: &Snowflake, session: &mut Session, steps: 
         }
         session.change(&writer.begin_change(), &[&entry]).await?;
         if lock(snowflake, session).await?.and_then(|lock| lock.changing).as_deref() != Some(entry.as_str()) {
-            return Err(Error::new(ErrorKind::SchemaMismatch, "the type of a column is being changed by somebody else"));
+            return Err(Error::new(
+                ErrorKind::SchemaMismatch,
+                "the type of a column is being changed by somebody else",
+            ));
         }
         finish(snowflake, session, &entry).await?;
     }

@@ -24,7 +24,10 @@ pub(crate) async fn check(opened: Result<Snowflake>) -> Vec<Finding> {
             what: "set-up".into(),
             ok: false,
             detail: "something of it is missing; what is there already may be left out".into(),
-            remedy: Some(format!("as ACCOUNTADMIN (or SECURITYADMIN and SYSADMIN) run:\n{}", snowflake.client.set_up())),
+            remedy: Some(format!(
+                "as ACCOUNTADMIN (or SECURITYADMIN and SYSADMIN) run:\n{}",
+                snowflake.client.set_up()
+            )),
         });
     }
     findings
@@ -70,17 +73,15 @@ async fn who(session: &mut Session) -> Result<String> {
 async fn warehouse(snowflake: &Snowflake, session: &mut Session) -> Result<String> {
     match first(session, sql::WHICH_WAREHOUSE).await?.into_iter().next() {
         Some(name) if !name.is_empty() => Ok(format!("{name} runs the statements")),
-        _ => {
-            Err(match &snowflake.options().warehouse {
-                Some(name) => {
-                    Error::new(ErrorKind::Permission, "the virtual warehouse is not there, or the role may not use it")
-                        .with("warehouse", name)
-                        .fix(format!("GRANT USAGE ON WAREHOUSE {name} TO ROLE {}", role(snowflake)))
-                }
-                None => Error::new(ErrorKind::Config, "no virtual warehouse runs the statements")
-                    .fix("name one in the URI, as warehouse=NAME, or give the user a default one"),
-            })
-        }
+        _ => Err(match &snowflake.options().warehouse {
+            Some(name) => {
+                Error::new(ErrorKind::Permission, "the virtual warehouse is not there, or the role may not use it")
+                    .with("warehouse", name)
+                    .fix(format!("GRANT USAGE ON WAREHOUSE {name} TO ROLE {}", role(snowflake)))
+            }
+            None => Error::new(ErrorKind::Config, "no virtual warehouse runs the statements")
+                .fix("name one in the URI, as warehouse=NAME, or give the user a default one"),
+        }),
     }
 }
 

@@ -122,7 +122,11 @@ async fn transact(
     }
     if !entries.is_empty() {
         let binds = Writer::ledger_binds(&attempt, &entries);
-        session.change(&writer.ledger_rows(&attempt, &entries), &binds).await?;
+        let (_, resent) = session.change(&writer.ledger_rows(&attempt, &entries), &binds).await?;
+        // What was sent twice may have been run twice.
+        if resent && session.query(&writer.ledger(), &[&id]).await?.len() != entries.len() {
+            return Err(unsure("nobody knows how many rows the ledger got").into());
+        }
     }
     if let Err(fault) = session.exec(sql::COMMIT).await {
         // Refused or unheard: the ledger knows.
@@ -157,7 +161,7 @@ async fn load_table(
             }
             if again && inserted + present != rows {
                 // The second answer to a statement that was sent twice counts what the first run left over.
-                return Err(Error::new(ErrorKind::Unavailable, "nobody knows how many rows were inserted").temporary());
+                return Err(unsure("nobody knows how many rows were inserted"));
             }
             counts.loaded += inserted;
             counts.duplicates += present;
@@ -179,13 +183,17 @@ async fn load_table(
         .with("discarded", counts.discarded))
 }
 
+fn unsure(what: &str) -> Error {
+    Error::new(ErrorKind::Unavailable, what).temporary().fix("run again; nothing is loaded twice")
+}
+
 fn is_insert(statement: &str) -> bool {
     statement.starts_with("INSERT")
 }
 
 async fn count(session: &mut Session, statement: &str) -> Result<u64> {
     let rows = session.query(statement, &[]).await?;
-    number(&rows, 0, 0).ok_or_else(|| Error::new(ErrorKind::Unavailable, "a count has no answer").temporary())
+    number(&rows, 0, 0).ok_or_else(|| unsure("a count has no answer"))
 }
 
 fn number(rows: &Rows, row: usize, at: usize) -> Option<u64> {

@@ -214,7 +214,10 @@ impl Options {
         };
         let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._:".contains(&byte);
         if host.is_empty() || !host.bytes().all(plain) {
-            return Err(wrong("`host` is no name of a host", "write it without scheme and port, as host=NAME&port=NUMBER"));
+            return Err(wrong(
+                "`host` is no name of a host",
+                "write it without scheme and port, as host=NAME&port=NUMBER",
+            ));
         }
         let local = host == "localhost" || host.parse::<std::net::IpAddr>().is_ok_and(|ip| ip.is_loopback());
         let scheme = match self.protocol {
@@ -267,7 +270,8 @@ fn default_host(account: &str) -> String {
 }
 
 fn place(url: &str, integration: &str) -> Result<Place> {
-    let form = "write stage=s3://BUCKET/PREFIX, gcs://BUCKET/PREFIX or azure://ACCOUNT.blob.core.windows.net/CONTAINER/PREFIX";
+    let form =
+        "write stage=s3://BUCKET/PREFIX, gcs://BUCKET/PREFIX or azure://ACCOUNT.blob.core.windows.net/CONTAINER/PREFIX";
     let bad = |what: &str| wrong(what, form).with("stage", url);
     let (scheme, rest) = url.split_once("://").ok_or_else(|| bad("the stage is no address"))?;
     let cloud = match scheme {

@@ -95,11 +95,6 @@ impl Fault {
         self.code == "390112"
     }
 
-    /// Whether the session is gone, and with it what was not committed.
-    pub(crate) fn is_gone(&self) -> bool {
-        ["390104", "390111", "390113", "390114", "390115", "390195"].contains(&self.code.as_str())
-    }
-
     /// Whether a table, a schema or another object is not there.
     pub(crate) fn is_missing(&self) -> bool {
         self.code == "002003" || self.state == "42S02"
@@ -167,8 +162,7 @@ impl From<Fault> for Error {
 
 /// With what tells where it happened.
 fn placed(mut error: Error, fault: &Fault) -> Error {
-    let texts =
-        [("code", &fault.code), ("sqlstate", &fault.state), ("query", &fault.query_id)];
+    let texts = [("code", &fault.code), ("sqlstate", &fault.state), ("query", &fault.query_id)];
     for (key, value) in texts {
         if !value.is_empty() {
             error = error.with(key, value);

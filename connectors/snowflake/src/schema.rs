@@ -82,7 +82,8 @@ pub(crate) async fn live(
             }
         }
     }
-    let checked = found.into_iter().map(|(table, (kind, shape))| must_be_ours(&table, &kind, &shape).map(|()| (table, shape)));
+    let checked =
+        found.into_iter().map(|(table, (kind, shape))| must_be_ours(&table, &kind, &shape).map(|()| (table, shape)));
     checked.collect()
 }
 
@@ -261,6 +262,9 @@ mod tests {
         let left = todo(&[add("x", Type::Text), add("m", Type::Int), widen(Type::Int, Type::Float)]).unwrap();
         assert_eq!(left.add["users"], [("x".into(), Type::Text)]);
         assert_eq!(left.steps.len(), 2, "a float, and a column whose versions are there");
-        assert_eq!(todo(&[widen(Type::Boolean, Type::Boolean)]).err().map(|e| e.kind()), Some(ErrorKind::SchemaMismatch));
+        assert_eq!(
+            todo(&[widen(Type::Boolean, Type::Boolean)]).err().map(|e| e.kind()),
+            Some(ErrorKind::SchemaMismatch)
+        );
     }
 }

@@ -1,8 +1,8 @@
 //! Staging: rows as Parquet in a stage, and tables of the attempt's own that COPY fills from it.
 
+use crate::Snowflake;
 use crate::client::{Session, nonce, now};
 use crate::sql::STAGE_PREFIX;
-use crate::Snowflake;
 use bytes::Bytes;
 use futures_util::future::join_all;
 use object_store::path::Path;
@@ -126,7 +126,11 @@ impl<'a> Staging<'a> {
             let rows = batch.slice(from, step.min(batch.num_rows() - from));
             self.snowflake.put(session, &table.folder, &format!("{nth}.parquet"), &parquet::encode(&rows)?).await?;
         }
-        session.exec(&writer.create_staging(&table.name, &table.columns)).await?;
+        match session.exec(&writer.create_staging(&table.name, &table.columns)).await {
+            // Nobody else knows the name: a statement that was sent twice made it.
+            Err(fault) if fault.is_there() => {}
+            made => made?,
+        }
         session.exec(&writer.copy(&table.name, &table.columns, &table.folder)).await?;
         Ok(())
     }
@@ -196,7 +200,8 @@ impl Snowflake {
         let (writer, now) = (self.writer(), now());
         let rows = session.query(&writer.tables(), &[]).await?;
         let tables = rows.into_iter().filter_map(|row| row.into_iter().next().flatten());
-        for table in tables.filter_map(|table| writer.unfolded(&table)).filter(|table| is_leftover(table.as_str(), now)) {
+        for table in tables.filter_map(|table| writer.unfolded(&table)).filter(|table| is_leftover(table.as_str(), now))
+        {
             session.exec(&writer.drop_table(&writer.sql.table(table.as_str()))).await?;
         }
         let files: Vec<String> = match &self.store {
@@ -206,8 +211,12 @@ impl Snowflake {
                 rows.into_iter().filter_map(|row| row.into_iter().next().flatten()).collect()
             }
         };
-        let mut names: Vec<String> =
-            files.iter().flat_map(|file| file.split('/')).filter(|part| is_leftover(part, now)).map(str::to_owned).collect();
+        let mut names: Vec<String> = files
+            .iter()
+            .flat_map(|file| file.split('/'))
+            .filter(|part| is_leftover(part, now))
+            .map(str::to_owned)
+            .collect();
         names.sort_unstable();
         names.dedup();
         for name in names {

@@ -88,7 +88,12 @@ fn parse_type(declared: &str) -> Option<Type> {
 const WHOLE_TEXT: u64 = 16_777_216;
 
 /// A column as the catalog has it.
-pub(crate) fn live_type(declared: &str, precision: Option<&str>, scale: Option<&str>, length: Option<&str>) -> LiveType {
+pub(crate) fn live_type(
+    declared: &str,
+    precision: Option<&str>,
+    scale: Option<&str>,
+    length: Option<&str>,
+) -> LiveType {
     let spelled = match (declared, precision, scale, length) {
         ("NUMBER", Some(precision), Some(scale), _) => format!("NUMBER({precision},{scale})"),
         ("TEXT" | "VARCHAR", _, _, Some(length)) if length.parse().is_ok_and(|length: u64| length < WHOLE_TEXT) => {

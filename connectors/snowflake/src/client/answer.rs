@@ -80,7 +80,8 @@ mod tests {
 
     #[test]
     fn answers_of_any_form_are_read() {
-        let mut answer = Answer::read(json!({"success": true, "data": {"rowset": [["1", null, 2, true], 7], "token": "t"}}));
+        let mut answer =
+            Answer::read(json!({"success": true, "data": {"rowset": [["1", null, 2, true], 7], "token": "t"}}));
         assert_eq!(answer.text("token"), Some("t"));
         assert_eq!(answer.text("masterToken"), None);
         let text = |text: &str| Some(text.to_owned());

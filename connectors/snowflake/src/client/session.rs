@@ -31,8 +31,7 @@ pub(crate) struct Session {
     sequence: u64,
     /// The request that is under way.
     busy: Option<String>,
-    /// Whether there is nothing left to close.
-    gone: bool,
+    closed: bool,
 }
 
 impl fmt::Debug for Session {
@@ -51,7 +50,7 @@ impl Session {
     pub(crate) async fn open(client: &Arc<Client>) -> Result<Session> {
         client.tidy().await;
         let (token, master) = client.login().await?;
-        Ok(Session { client: Arc::clone(client), token, master, sequence: 0, busy: None, gone: false })
+        Ok(Session { client: Arc::clone(client), token, master, sequence: 0, busy: None, closed: false })
     }
 
     /// Runs one statement and reads its rows. `binds` are texts for its question marks.
@@ -94,11 +93,8 @@ impl Session {
             Ok(ended) => ended,
             Err(_) => Err(Fault::new(own::DEADLINE, "")),
         };
-        if let Err(fault) = &ended {
-            self.gone |= fault.is_gone();
-            if fault.is_unknown() {
-                self.client.abort(&self.token, &id).await;
-            }
+        if ended.as_ref().is_err_and(Fault::is_unknown) {
+            self.client.abort(&self.token, &id).await;
         }
         self.busy = None;
         ended
@@ -238,16 +234,15 @@ impl Session {
 
     /// Ends the session, and with it what was not committed.
     pub(crate) async fn close(mut self) {
-        if !self.gone {
-            self.gone = true;
-            self.client.close(&self.token).await;
-        }
+        self.client.close(&self.token).await;
+        // Only now: who is dropped while closing is closed by the next call.
+        self.closed = true;
     }
 }
 
 impl Drop for Session {
     fn drop(&mut self) {
-        if !self.gone {
+        if !self.closed {
             self.client.leave(Orphan { token: std::mem::take(&mut self.token), request: self.busy.take() });
         }
     }

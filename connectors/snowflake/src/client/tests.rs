@@ -27,7 +27,8 @@ fn a_login_proves_who_it_is_in_each_way() {
         let data = with(options);
         assert_eq!((&data["AUTHENTICATOR"], &data["TOKEN"]), (&json!(authenticator), &json!("hush")));
     }
-    let tagged = with(Options { password: secret(), query_tag: "nightly".into(), lock_timeout_s: 5, ..Options::default() });
+    let tagged =
+        with(Options { password: secret(), query_tag: "nightly".into(), lock_timeout_s: 5, ..Options::default() });
     let parameters = &tagged["SESSION_PARAMETERS"];
     assert_eq!((&parameters["QUERY_TAG"], &parameters["LOCK_TIMEOUT"]), (&json!("nightly"), &json!(5)));
 }

@@ -65,7 +65,10 @@ fn places_are_read() {
         options.place().unwrap().unwrap()
     };
     let s3 = place("s3://bucket/some/prefix/");
-    assert_eq!((s3.cloud, &*s3.bucket, &*s3.prefix, &*s3.url), (Cloud::S3, "bucket", "some/prefix", "s3://bucket/some/prefix/"));
+    assert_eq!(
+        (s3.cloud, &*s3.bucket, &*s3.prefix, &*s3.url),
+        (Cloud::S3, "bucket", "some/prefix", "s3://bucket/some/prefix/")
+    );
     let azure = place("azure://acct.blob.core.windows.net/box/p");
     assert_eq!((azure.cloud, &*azure.account, &*azure.bucket, &*azure.prefix), (Cloud::Azure, "acct", "box", "p"));
     let gcs = place("gcs://bucket");

@@ -2,7 +2,9 @@
 
 use super::own;
 use tablecast_core::ErrorKind;
-use tablecast_core::ErrorKind::{Auth, Config, Conflict, Exhausted, Internal, Permission, SchemaBroken, SchemaMismatch, Unavailable};
+use tablecast_core::ErrorKind::{
+    Auth, Config, Conflict, Exhausted, Internal, Permission, SchemaBroken, SchemaMismatch, Unavailable,
+};
 
 /// One row. What is empty or 0 fits everything.
 pub(super) struct Row {
@@ -24,11 +26,14 @@ const REACH: &str = "check the account's identifier (or host and port) in the UR
 const ACCOUNT: &str = "check the account's identifier in the URI, as snowflake://USER@ORGANIZATION-ACCOUNT/DATABASE (or LOCATOR.REGION); CURRENT_ORGANIZATION_NAME() and CURRENT_ACCOUNT_NAME() tell it";
 const KEY: &str = "register the key's public half with the user: ALTER USER … SET RSA_PUBLIC_KEY='…' (DESCRIBE USER shows which fingerprint is there); check the user and the account in the URI, and this machine's clock";
 const LOGIN: &str = "check the user in the URI and the secret it refers to; users with a password alone may be locked out: take a key pair (private_key=file:KEY.p8)";
-const TOKEN: &str = "make a new token, and see that the user's network policy and the token's role restriction allow it";
-const NETWORK: &str = "let this machine's address into the network policy of the account or the user, or come by a private link (host=…)";
+const TOKEN: &str =
+    "make a new token, and see that the user's network policy and the token's role restriction allow it";
+const NETWORK: &str =
+    "let this machine's address into the network policy of the account or the user, or come by a private link (host=…)";
 const ROLE: &str = "make the role, or grant it to the user: GRANT ROLE … TO USER …; or correct role= in the URI";
 const PLACE: &str = "make the database or the warehouse, or grant USAGE on it to the role (GRANT USAGE ON DATABASE/WAREHOUSE … TO ROLE …); `tablecast check` prints all of the set-up";
-const WAREHOUSE: &str = "name a warehouse in the URI (warehouse=…) and grant its use: GRANT USAGE ON WAREHOUSE … TO ROLE …";
+const WAREHOUSE: &str =
+    "name a warehouse in the URI (warehouse=…) and grant its use: GRANT USAGE ON WAREHOUSE … TO ROLE …";
 const RESUME: &str = "resume the warehouse (ALTER WAREHOUSE … RESUME) and let it resume by itself: ALTER WAREHOUSE … SET AUTO_RESUME = TRUE; or grant OPERATE on it";
 const QUOTA: &str = "raise the quota of the resource monitor, or wait for its next interval; then run again";
 const GRANT: &str = "grant what is missing to the role of the URI; `tablecast check` prints all of the set-up";
@@ -37,11 +42,23 @@ const SLOW: &str = "raise statement_timeout_s (and STATEMENT_TIMEOUT_IN_SECONDS 
 const DEFECT: &str = "report this with the command and the message; nothing was loaded";
 const HOST: &str = "check host and port in the URI: it does not answer as Snowflake does";
 
-const fn code(code: &'static str, kind: ErrorKind, temporary: bool, message: &'static str, remedy: &'static str) -> Row {
+const fn code(
+    code: &'static str,
+    kind: ErrorKind,
+    temporary: bool,
+    message: &'static str,
+    remedy: &'static str,
+) -> Row {
     Row { code, state: "", status: 0, part: "", kind, temporary, message, remedy, names: true }
 }
 
-const fn part(part: &'static str, kind: ErrorKind, temporary: bool, message: &'static str, remedy: &'static str) -> Row {
+const fn part(
+    part: &'static str,
+    kind: ErrorKind,
+    temporary: bool,
+    message: &'static str,
+    remedy: &'static str,
+) -> Row {
     Row { code: "", state: "", status: 0, part, kind, temporary, message, remedy, names: true }
 }
 
@@ -49,7 +66,13 @@ const fn status(status: u16, kind: ErrorKind, temporary: bool, message: &'static
     Row { code: "", state: "", status, part: "", kind, temporary, message, remedy, names: true }
 }
 
-const fn state(state: &'static str, kind: ErrorKind, temporary: bool, message: &'static str, remedy: &'static str) -> Row {
+const fn state(
+    state: &'static str,
+    kind: ErrorKind,
+    temporary: bool,
+    message: &'static str,
+    remedy: &'static str,
+) -> Row {
     Row { code: "", state, status: 0, part: "", kind, temporary, message, remedy, names: true }
 }
 

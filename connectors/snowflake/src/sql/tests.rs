@@ -40,7 +40,9 @@ fn files_are_copied_by_name_with_casts() {
     assert!(writer.create_staging("T", &columns).starts_with("CREATE TRANSIENT TABLE T (\"K\" VARCHAR, "));
     assert!(!writer.create_staging("T", &columns).contains("VARIANT"));
     assert_eq!(writer.source("T", &columns[..3]), "T");
-    assert!(writer.source("T", &columns).contains("COALESCE(TRY_PARSE_JSON(\"C1\"), TO_VARIANT(\"C1\")) AS \"C1\" FROM T)"));
+    assert!(
+        writer.source("T", &columns).contains("COALESCE(TRY_PARSE_JSON(\"C1\"), TO_VARIANT(\"C1\")) AS \"C1\" FROM T)")
+    );
 }
 
 #[test]
@@ -48,11 +50,8 @@ fn stages_are_made_as_asked_for() {
     let writer = writer(Names::Upper);
     assert!(writer.create_stage(Encryption::Full).ends_with("ENCRYPTION = (TYPE = 'SNOWFLAKE_FULL')"));
     assert!(writer.create_stage(Encryption::Sse).ends_with("ENCRYPTION = (TYPE = 'SNOWFLAKE_SSE')"));
-    let options = Options {
-        stage: Some("s3://bucket/p".into()),
-        storage_integration: Some("INT".into()),
-        ..Options::default()
-    };
+    let options =
+        Options { stage: Some("s3://bucket/p".into()), storage_integration: Some("INT".into()), ..Options::default() };
     let external = Writer::new("s", Names::Upper, true);
     assert_eq!(
         external.create_external_stage(&options.place().unwrap().unwrap()),
@@ -83,7 +82,10 @@ fn the_guard_is_made_with_its_row_and_taken_by_a_change() {
     let columns = [("id".into(), Type::Text), ("schema_version".into(), Type::Int), ("changing".into(), Type::Text)];
     let writer = writer(Names::Upper);
     let create = writer.create_lock(&columns);
-    assert!(create.contains("AS SELECT CAST('schema' AS VARCHAR) AS \"ID\", CAST(0 AS NUMBER(38,0)) AS \"SCHEMA_VERSION\""), "{create}");
+    assert!(
+        create.contains("AS SELECT CAST('schema' AS VARCHAR) AS \"ID\", CAST(0 AS NUMBER(38,0)) AS \"SCHEMA_VERSION\""),
+        "{create}"
+    );
     assert!(create.ends_with("CAST(NULL AS NUMBER(38,0)) AS \"STAMPED\""), "{create}");
     assert_eq!(
         writer.guard(7, 99),
@@ -102,7 +104,11 @@ fn columns_are_copied_into_their_new_type() {
     );
     assert!(copied(Type::Boolean, Type::Text).contains("THEN 'true'"));
     assert!(copied(Type::Timestamp, Type::Text).contains("CONVERT_TIMEZONE('UTC', \"C\")"));
-    assert!(writer.large_numbers(&"t".into(), &"c".into(), false).contains("> 9007199254740992 OR \"C\" < -9007199254740992"));
+    assert!(
+        writer
+            .large_numbers(&"t".into(), &"c".into(), false)
+            .contains("> 9007199254740992 OR \"C\" < -9007199254740992")
+    );
 }
 
 #[test]

@@ -88,12 +88,18 @@ pub(crate) fn seal(plain: &Bytes, material: Option<&Material>) -> Result<Sealed>
     let (iv, key) = (random::<16>()?, random::<32>()?);
     let key = &key[..material.master.len()];
     let sealed = match material.master.len() {
-        16 => cbc::Encryptor::<Aes128>::new_from_slices(key, &iv).ok().zip(ecb::Encryptor::<Aes128>::new_from_slice(&material.master).ok()).map(
-            |(file, wrap)| (file.encrypt_padded_vec_mut::<Pkcs7>(plain), wrap.encrypt_padded_vec_mut::<Pkcs7>(key)),
-        ),
-        _ => cbc::Encryptor::<Aes256>::new_from_slices(key, &iv).ok().zip(ecb::Encryptor::<Aes256>::new_from_slice(&material.master).ok()).map(
-            |(file, wrap)| (file.encrypt_padded_vec_mut::<Pkcs7>(plain), wrap.encrypt_padded_vec_mut::<Pkcs7>(key)),
-        ),
+        16 => cbc::Encryptor::<Aes128>::new_from_slices(key, &iv)
+            .ok()
+            .zip(ecb::Encryptor::<Aes128>::new_from_slice(&material.master).ok())
+            .map(|(file, wrap)| {
+                (file.encrypt_padded_vec_mut::<Pkcs7>(plain), wrap.encrypt_padded_vec_mut::<Pkcs7>(key))
+            }),
+        _ => cbc::Encryptor::<Aes256>::new_from_slices(key, &iv)
+            .ok()
+            .zip(ecb::Encryptor::<Aes256>::new_from_slice(&material.master).ok())
+            .map(|(file, wrap)| {
+                (file.encrypt_padded_vec_mut::<Pkcs7>(plain), wrap.encrypt_padded_vec_mut::<Pkcs7>(key))
+            }),
     };
     let (body, wrapped) = sealed.ok_or_else(|| Error::from(Fault::new(own::UPLOAD, "")))?;
     let description = json!({
@@ -131,7 +137,8 @@ mod tests {
     fn what_is_sealed_opens_with_the_master_key_alone() {
         for (size, bits) in [(16, "128"), (32, "256")] {
             let master = vec![7; size];
-            let answer = json!([{"queryStageMasterKey": STANDARD.encode(&master), "queryId": "q", "smkId": 12345678901234_u64}]);
+            let answer =
+                json!([{"queryStageMasterKey": STANDARD.encode(&master), "queryId": "q", "smkId": 12345678901234_u64}]);
             let material = material(&answer).unwrap().unwrap();
             for length in [0, 1, 15, 16, 17, 100_003] {
                 let plain = Bytes::from(vec![b'x'; length]);
@@ -150,7 +157,9 @@ mod tests {
         let key = STANDARD.encode([1; 16]);
         let one = json!({"queryStageMasterKey": key, "queryId": "q", "smkId": "9"});
         assert_eq!(material(&one).unwrap(), material(&json!([one])).unwrap());
-        for none in [json!(null), json!([]), json!([null]), json!({}), json!({"queryStageMasterKey": null, "smkId": null})] {
+        for none in
+            [json!(null), json!([]), json!([null]), json!({}), json!({"queryStageMasterKey": null, "smkId": null})]
+        {
             assert_eq!(material(&none).unwrap(), None, "{none}");
         }
         for broken in ["!", "AAAA"] {

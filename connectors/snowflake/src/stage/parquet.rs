@@ -38,9 +38,9 @@ pub(crate) fn rows_per_file(batch: &RecordBatch) -> usize {
 
 /// One file.
 pub(crate) fn encode(rows: &RecordBatch) -> Result<Bytes> {
-    write(rows).map(Bytes::from).map_err(|error| {
-        Error::new(ErrorKind::Internal, "rows could not be written as Parquet").because(error)
-    })
+    write(rows)
+        .map(Bytes::from)
+        .map_err(|error| Error::new(ErrorKind::Internal, "rows could not be written as Parquet").because(error))
 }
 
 fn write(rows: &RecordBatch) -> Result<Vec<u8>, ParquetError> {
@@ -68,8 +68,10 @@ mod tests {
     #[test]
     fn rows_read_back_exactly() {
         let most = 99_999_999_999_999_999_999_999_999_999_999_999_999_i128;
-        let decimals = Decimal128Array::from(vec![Some(most), Some(-most), None]).with_precision_and_scale(38, 0).unwrap();
-        let times = TimestampMicrosecondArray::from(vec![Some(-62_135_596_800_000_000), Some(253_402_300_799_999_999), None]);
+        let decimals =
+            Decimal128Array::from(vec![Some(most), Some(-most), None]).with_precision_and_scale(38, 0).unwrap();
+        let times =
+            TimestampMicrosecondArray::from(vec![Some(-62_135_596_800_000_000), Some(253_402_300_799_999_999), None]);
         let columns: Vec<(&str, Type, ArrayRef)> = vec![
             ("k", Type::Text, Arc::new(StringArray::from(vec!["a", "", "\\N é"]))),
             ("c0", Type::Int, Arc::new(Int64Array::from(vec![Some(i64::MIN), Some(i64::MAX), None]))),

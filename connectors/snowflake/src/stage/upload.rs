@@ -3,10 +3,9 @@
 //! Nothing that an answer names is ever read from this machine: of the paths in it none is looked at.
 
 use super::cipher::{Material, Sealed, material};
-use crate::client::Client;
+use crate::client::{Client, Waits};
 use crate::config::{Cloud, Options, Place, reveal};
 use crate::error::{Fault, own};
-use futures_util::TryFutureExt;
 use object_store::aws::AmazonS3Builder;
 use object_store::azure::{AzureConfigKey, MicrosoftAzureBuilder};
 use object_store::gcp::{GcpCredential, GoogleCloudStorageBuilder, GoogleConfigKey};
@@ -85,28 +84,38 @@ impl Target {
                 put(store.as_ref(), &path, attributes(*cloud, sealed), sealed).await
             }
             To::Signed(url) => {
-                let mut request = client
-                    .http
-                    .put(url.clone())
-                    .timeout(UPLOAD)
-                    .header("content-encoding", "")
-                    .header("x-goog-meta-sfc-digest", &sealed.digest);
-                if let Some(envelope) = &sealed.envelope {
-                    request = request
-                        .header("x-goog-meta-encryptiondata", envelope.encryption_data())
-                        .header("x-goog-meta-matdesc", &envelope.description);
-                }
-                let sent = request.body(sealed.body.clone()).send().map_err(Fault::from).await;
-                match sent {
-                    Ok(_) => Ok(()),
-                    Err(fault) if matches!(fault.status, 400 | 401 | 403) => {
-                        Err(Failed::Refused(refused(&format!("status {}", fault.status))))
+                let mut waits = Waits::default();
+                loop {
+                    match send(client, url, sealed).await {
+                        Ok(()) => return Ok(()),
+                        // The file is the same however often it is written.
+                        Err(fault) if fault.is_passing() && waits.again() => waits.wait().await,
+                        Err(fault) if matches!(fault.status, 400 | 401 | 403) => {
+                            return Err(Failed::Refused(refused(&format!("status {}", fault.status))));
+                        }
+                        Err(fault) => return Err(Failed::Other(unreachable(fault.status, &fault.code))),
                     }
-                    Err(fault) => Err(Failed::Other(unreachable(fault.status, &fault.code))),
                 }
             }
         }
     }
+}
+
+/// Sends a file to a signed address.
+async fn send(client: &Client, url: &Url, sealed: &Sealed) -> Result<(), Fault> {
+    let mut request = client
+        .http
+        .put(url.clone())
+        .timeout(UPLOAD)
+        .header("content-encoding", "")
+        .header("x-goog-meta-sfc-digest", &sealed.digest);
+    if let Some(envelope) = &sealed.envelope {
+        request = request
+            .header("x-goog-meta-encryptiondata", envelope.encryption_data())
+            .header("x-goog-meta-matdesc", &envelope.description);
+    }
+    request.body(sealed.body.clone()).send().await?;
+    Ok(())
 }
 
 impl To {

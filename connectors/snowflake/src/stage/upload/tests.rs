@@ -4,7 +4,7 @@ use super::super::cipher::seal;
 use super::*;
 use bytes::Bytes;
 
-fn stage(info: Value) -> Value {
+fn stage(info: &Value) -> Value {
     json!({"stageInfo": info, "encryptionMaterial": null})
 }
 
@@ -35,7 +35,7 @@ fn each_cloud_is_understood() {
             "storage.googleapis.com",
         ),
     ] {
-        let target = Target::read(&stage(info.clone()), false).unwrap();
+        let target = Target::read(&stage(&info), false).unwrap();
         let text = format!("{target:?}");
         assert!(text.contains(shown) && !text.contains("hush"), "{info}: {text}");
     }
@@ -53,10 +53,10 @@ fn nothing_is_uploaded_where_it_must_not_go() {
         json!({"locationType": "AZURE", "location": "box/p/", "creds": {"AZURE_SAS_TOKEN": "x"}}),
         json!({"locationType": "GCS", "presignedUrl": "https://x/y", "isClientSideEncrypted": true}),
     ] {
-        let fault = Target::read(&stage(info.clone()), false).unwrap_err();
+        let fault = Target::read(&stage(&info), false).unwrap_err();
         assert_eq!(fault.code, own::UPLOAD, "{info}");
     }
-    assert!(Target::read(&stage(json!({"locationType": "GCS", "presignedUrl": "http://127.0.0.1/x"})), true).is_ok());
+    assert!(Target::read(&stage(&json!({"locationType": "GCS", "presignedUrl": "http://127.0.0.1/x"})), true).is_ok());
 }
 
 #[test]
