@@ -4,7 +4,7 @@ mod support;
 
 #[path = "bigquery/faults.rs"]
 mod faults;
-#[path = "bigquery/proxy.rs"]
+#[path = "support/proxy.rs"]
 mod proxy;
 #[path = "bigquery/warehouse.rs"]
 mod warehouse;
@@ -27,6 +27,13 @@ fn address() -> Uri {
         panic!("TABLECAST_BIGQUERY is not set; run: cargo xtask emulators up bigquery, or: cargo xtask test --engine bigquery")
     });
     Uri::parse(&text).expect("a warehouse URI")
+}
+
+/// An error of the API in the form that most of its answers have.
+fn refused(status: u16, reason: &str, message: &str) -> proxy::How {
+    let errors = serde_json::json!([{"reason": reason, "message": message}]);
+    let error = serde_json::json!({"error": {"code": status, "message": message, "errors": errors}});
+    proxy::answer(status, error.to_string().leak())
 }
 
 async fn open(schema: &Ident, options: Options) -> Result<BigQuery> {

@@ -54,6 +54,18 @@ const EMULATORS: &[Emulator] = &[
         copies: 1,
         python: Some(("TABLECAST_REDSHIFT_PYTHON", "tests/emulators/redshift/requirements.txt")),
     },
+    Emulator {
+        name: "snowflake",
+        start: Start::Python {
+            script: "tests/emulators/snowflake/serve.py",
+            lock: "tests/emulators/snowflake/requirements.txt",
+            versions: &["3.13", "3.12", "3.11"],
+        },
+        needs: None,
+        copies: 2,
+        // It says itself which Python has Snowflake's connector.
+        python: None,
+    },
 ];
 
 /// Any Python that the tests' tools run on.

@@ -279,7 +279,7 @@ fn wrong_paths_uris_and_rules_end_with_2_and_what_to_do() {
     folder.run(&["load", "no/such.ndjson"]).ends(2).says("no/such.ndjson", "check the path");
     to("warehouse").says("no scheme", "sqlite:./warehouse");
     to("oracle:x").says("no connector knows this scheme", "sqlite:");
-    to("snowflake://x").says("no connector for the scheme yet", "sqlite:");
+    to("snowflake://x").says("without the connector", "--features snowflake");
     to("sqlite:w?mode=upside-down").says("option", "README");
     folder.run(&["plan", &personas, "--dialect", "oracle"]).ends(2).says("oracle", "sqlite:");
     folder.write("rules.toml", "space = \"x\"\ntimestamp = \"off\"\n");

@@ -136,6 +136,10 @@ pub(crate) fn scatter(places: &Places, values: &Values, ty: Type, rows: usize, m
             Some(Arc::new(times.with_data_type(data_type(ty))))
         }
         (Values::Ints(values), Type::Int) => Some(Arc::new(primitive::<Int64Type>(values, places, rows))),
+        (Values::Ints(values), Type::Decimal) => {
+            let values: Vec<i128> = values.iter().map(|&value| value.into()).collect();
+            Some(Arc::new(primitive::<Decimal128Type>(&values, places, rows).with_data_type(data_type(ty))))
+        }
         (Values::Floats(values), Type::Float) => Some(Arc::new(primitive::<Float64Type>(values, places, rows))),
         (Values::Bools(values), Type::Boolean) => {
             let mut bits = BooleanBufferBuilder::new(rows);

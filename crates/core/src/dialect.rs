@@ -42,6 +42,13 @@ impl Dialect {
     pub fn is_reserved(&self, name: &str) -> bool {
         self.reserved.binary_search(&name).is_ok()
     }
+
+    /// The type that a column made as `ty` is found to have: where there is one type for all whole numbers, an integer
+    /// cannot be told from a decimal.
+    pub fn told(&self, ty: Type) -> Type {
+        let is_decimal = || (self.parse_type)((self.type_name)(ty)) == Some(Type::Decimal);
+        if ty == Type::Int && is_decimal() { Type::Decimal } else { ty }
+    }
 }
 
 impl fmt::Debug for Dialect {

@@ -285,12 +285,12 @@ impl Planner<'_> {
         let declared = || {
             let full = format!("{}.{}", table.name, column.about.name);
             let found = rules.types.get(&full).or_else(|| rules.types.get(column.about.name.as_str())).copied();
-            found.filter(|ty| *ty != Type::Version)
+            found.filter(|ty| *ty != Type::Version).map(|ty| self.draft.dialect.told(ty))
         };
         let decided = there.or(column.about.core).or_else(declared);
         let Some(decided) = decided else {
             let ty = column.offered().reduce(Type::join).unwrap_or(Type::Text);
-            return Resolved { ty, change: None };
+            return Resolved { ty: self.draft.dialect.told(ty), change: None };
         };
         let to_text = rules.on_type_conflict == OnTypeConflict::Text && column.about.core.is_none();
         let ty = column.offered().fold(decided, |ty, offered| {

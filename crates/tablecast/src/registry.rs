@@ -18,10 +18,8 @@ connectors! {
     "bigquery" ["bigquery"] => tablecast_bigquery::CONNECTOR;
     "sqlite" ["sqlite"] => tablecast_sqlite::CONNECTOR;
     "redshift" by "redshift-wire" ["redshift", "redshift-data"] => tablecast_redshift::CONNECTOR;
+    "snowflake" ["snowflake"] => tablecast_snowflake::CONNECTOR;
 }
-
-/// Schemes that are spoken for, but whose connectors this version does not have.
-const NOT_YET: &[&str] = &["snowflake"];
 
 /// The connectors that are compiled in, by the features `sqlite` … of this crate.
 pub fn connectors() -> &'static [Connector] {
@@ -78,7 +76,7 @@ fn choose<'a>(connectors: &'a [Connector], uri: &Uri) -> Result<&'a Connector> {
     find(connectors, uri).ok_or_else(|| missing(connectors, uri.scheme()))
 }
 
-/// Why nothing answers to a scheme: not compiled in, not written yet, or not known.
+/// Why nothing answers to a scheme: not compiled in, or not known.
 fn missing(connectors: &[Connector], scheme: &str) -> Error {
     let there = match connectors.iter().map(|connector| connector.example).collect::<Vec<_>>() {
         list if list.is_empty() => "no connector is compiled in: build with a feature such as `sqlite`".to_owned(),
@@ -86,18 +84,14 @@ fn missing(connectors: &[Connector], scheme: &str) -> Error {
     };
     let compiled_in = |name: &str| connectors.iter().any(|connector| connector.name == name);
     let known = KNOWN.iter().find(|(name, schemes)| *name == scheme || schemes.contains(&scheme));
-    let error = match known {
+    match known {
         Some((feature, _)) if !compiled_in(feature) => {
-            return Error::new(ErrorKind::Config, "this program was built without the connector for the URI's scheme")
+            Error::new(ErrorKind::Config, "this program was built without the connector for the URI's scheme")
                 .with("scheme", scheme)
-                .fix(format!("build it with the feature `{feature}` (cargo build --features {feature})"));
+                .fix(format!("build it with the feature `{feature}` (cargo build --features {feature})"))
         }
-        None if NOT_YET.contains(&scheme) => {
-            Error::new(ErrorKind::Config, "this version has no connector for the scheme yet")
-        }
-        _ => Error::new(ErrorKind::Config, "no connector knows this scheme"),
-    };
-    error.with("scheme", scheme).fix(there)
+        _ => Error::new(ErrorKind::Config, "no connector knows this scheme").with("scheme", scheme).fix(there),
+    }
 }
 
 #[cfg(test)]
@@ -111,11 +105,7 @@ mod tests {
     }
 
     #[test]
-    fn every_known_scheme_says_what_to_do() {
-        for scheme in NOT_YET {
-            let (what, _) = message(&format!("{scheme}://x"));
-            assert!(what.contains("yet") && what.contains(scheme), "{what}");
-        }
+    fn an_unknown_scheme_says_what_to_do() {
         let (what, _) = message("oracle://x");
         assert!(what.contains("no connector knows") && what.contains("oracle"), "{what}");
         assert!(dialect("oracle").is_err());

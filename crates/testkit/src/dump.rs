@@ -4,7 +4,7 @@ use crate::harness::{Checked, Failed, Opened};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
 use tablecast_core::testing::Row;
-use tablecast_core::{Ident, LiveType, Type};
+use tablecast_core::{Dialect, Ident, LiveType, Type};
 
 /// Everything in a schema that does not depend on when and in which pieces it was loaded.
 ///
@@ -31,7 +31,7 @@ impl Dump {
         let names =
             names.into_iter().filter(|name| name != "_lock" && name != "_commits" && !name.starts_with("_stage_"));
         let idents: Vec<Ident> = names.map(Ident::new).collect();
-        let catalog = opened.warehouse.describe(&idents).await?;
+        let (catalog, dialect) = (opened.warehouse.describe(&idents).await?, opened.warehouse.dialect());
         let mut tables = BTreeMap::new();
         for ident in idents {
             let name = ident.to_string();
@@ -43,7 +43,7 @@ impl Dump {
             let mut rows = opened.probe.rows(&name).await?;
             rows.iter_mut().for_each(|row| row.retain(|column, _| !exempt(column)));
             rows.sort_unstable();
-            let columns = columns.map(|(column, ty)| (column.to_string(), type_name(ty))).collect();
+            let columns = columns.map(|(column, ty)| (column.to_string(), type_name(ty, dialect))).collect();
             tables.insert(name, TableDump { columns, rows });
         }
         Ok(Dump { tables })
@@ -99,11 +99,11 @@ fn push(out: &mut String, line: &str) {
     let _ = writeln!(out, "  {line}");
 }
 
-/// Types as a warehouse can tell them apart: one without a JSON type has text.
-fn type_name(ty: &LiveType) -> String {
+/// The name of a type, the same for warehouses that cannot tell it apart: one without a JSON type has text.
+fn type_name(ty: &LiveType, dialect: &Dialect) -> String {
     match ty {
         LiveType::Known(Type::Json) => Type::Text.to_string(),
-        LiveType::Known(ty) => ty.to_string(),
+        LiveType::Known(ty) => dialect.told(*ty).to_string(),
         LiveType::Other(other) => format!("other: {other}"),
     }
 }

@@ -137,7 +137,9 @@ impl<'a> Room<'a> {
     pub async fn expect_type(&self, table: &str, column: &str, ty: Type) -> Checked {
         let columns = self.columns(table).await?;
         let is = columns.into_iter().find(|(name, _)| name == column).map(|(_, ty)| ty);
-        same(&is, &Some(LiveType::Known(ty)), &format!("type of {table}.{column}"))
+        let told = |ty| self.dialect().told(ty);
+        let is = is.map(|is| is.known().map_or(is, |ty| LiveType::Known(told(ty))));
+        same(&is, &Some(LiveType::Known(told(ty))), &format!("type of {table}.{column}"))
     }
 
     /// The tables that events made must be these.

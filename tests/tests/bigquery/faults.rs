@@ -1,13 +1,23 @@
 //! Lost answers, broken uploads, answers that are no JSON, and two at once: every event is there once, whatever happens.
 
-use super::proxy::{Fault, How, Proxy, refused};
-use super::{address, open, runtime};
+use super::proxy::{Fault, How, Proxy, answer};
+use super::{address, open, refused, runtime};
 use std::time::{Duration, Instant};
 use tablecast_bigquery::{BigQuery, Options};
 use tablecast_core::rules::OnTypeConflict;
 use tablecast_core::testing::Probe;
 use tablecast_core::{Commit, Draft, Error, ErrorKind, Ident, Receipt, Rules, Warehouse};
 use tablecast_testkit::load;
+
+/// 503 with a page for people.
+const UNAVAILABLE: How =
+    How::Answer { status: "503 Service Unavailable", kind: "text/html", body: "<html>backend error</html>" };
+/// 429 with an error that has no `errors`.
+const TOO_MANY: How = How::Answer {
+    status: "429 Too Many Requests",
+    kind: "application/json",
+    body: r#"{"error": {"code": 429, "message": "slow down", "status": "RESOURCE_EXHAUSTED"}}"#,
+};
 
 fn rules(name: &str) -> Rules {
     let nanos = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).map_or(0, |time| time.as_nanos());
@@ -77,7 +87,7 @@ fn calls_that_go_wrong_are_made_again() {
         "BEGIN TRANSACTION",
     ];
     runtime().block_on(async {
-        for how in [How::LoseAnswer, How::Unavailable, How::TooMany, How::Cut] {
+        for how in [How::LoseAnswer, UNAVAILABLE, TOO_MANY, How::Cut] {
             let rules = rules("faults");
             let faults: Vec<Fault> = PARTS.iter().map(|part| Fault { part, how, times: 1 }).collect();
             let proxy = Proxy::new(&behind(), &faults).await;
@@ -117,7 +127,7 @@ fn bulky(rules: &Rules, events: usize) -> Draft {
 #[test]
 fn an_upload_goes_on_where_it_broke_off() {
     runtime().block_on(async {
-        for how in [How::Cut, How::LoseAnswer, How::Unavailable] {
+        for how in [How::Cut, How::LoseAnswer, UNAVAILABLE] {
             let rules = rules("upload");
             let proxy = Proxy::new(&behind(), &[Fault { part: "PUT /upload/", how, times: 3 }]).await;
             let warehouse = through(&proxy, &rules.schema()).await;
@@ -134,7 +144,7 @@ fn an_upload_goes_on_where_it_broke_off() {
 fn an_upload_whose_session_is_gone_begins_anew() {
     const SECOND_CHUNK: &str = "content-range: bytes 262144-";
     const QUESTION: &str = "content-range: bytes */";
-    let gone = |part, status| Fault { part, how: How::Answer(status, "gone"), times: 1 };
+    let gone = |part, status| Fault { part, how: answer(status, "gone"), times: 1 };
     let lost = Fault { part: SECOND_CHUNK, how: How::LoseAnswer, times: 1 };
     runtime().block_on(async {
         for (faults, sessions) in [
@@ -154,7 +164,7 @@ fn an_upload_whose_session_is_gone_begins_anew() {
         }
         // One that is gone each time is given up, as what may pass.
         let rules = rules("gone");
-        let faults = [Fault { part: "PUT /upload/", how: How::Answer(404, "gone"), times: usize::MAX }];
+        let faults = [Fault { part: "PUT /upload/", how: answer(404, "gone"), times: usize::MAX }];
         let proxy = Proxy::new(&behind(), &faults).await;
         let error = load(&through(&proxy, &rules.schema()).await, &bulky(&rules, 15)).await.unwrap_err();
         assert!(error.kind() == ErrorKind::Unavailable && error.is_temporary(), "{error:?}");
@@ -171,7 +181,7 @@ fn a_crash_after_any_change_is_recovered_from() {
             let schema = rules.schema();
             let draft = draft(&rules, 0..20, "x");
             let proxy = Proxy::new(&behind(), &[]).await;
-            proxy.die_after(calls);
+            proxy.die_after(calls, true);
             let doomed = through(&proxy, &schema).await;
             // Its last calls are tried again in vain; it is killed before it gives up.
             let work = async {
@@ -429,7 +439,7 @@ fn what_does_not_pass_is_told() {
         let rules = rules("told");
         let schema = rules.schema();
         for (how, kind, temporary) in [
-            (How::Unavailable, ErrorKind::Unavailable, true),
+            (UNAVAILABLE, ErrorKind::Unavailable, true),
             (refused(403, "accessDenied", "m"), ErrorKind::Permission, false),
         ] {
             let faults = [Fault { part: " /", how, times: usize::MAX }];
@@ -440,7 +450,7 @@ fn what_does_not_pass_is_told() {
             assert!(started.elapsed() < Duration::from_secs(30));
         }
         // What an answer holds is not told, even where it cannot be read.
-        let faults = [Fault { part: "/queries/", how: How::Answer(200, r#"{"rows": "hush"}"#), times: usize::MAX }];
+        let faults = [Fault { part: "/queries/", how: answer(200, r#"{"rows": "hush"}"#), times: usize::MAX }];
         let proxy = Proxy::new(&behind(), &faults).await;
         let error = load(&through(&proxy, &schema).await, &draft(&rules, 0..1, "x")).await.unwrap_err();
         assert!(error.kind() == ErrorKind::Unavailable && !format!("{error:?}").contains("hush"), "{error:?}");

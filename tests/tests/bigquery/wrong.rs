@@ -1,7 +1,7 @@
 //! Configuration that is wrong: each error says what mends it, at a check and at a load.
 
-use super::proxy::{Fault, How, Proxy, refused};
-use super::{address, runtime};
+use super::proxy::{Fault, How, Proxy, answer};
+use super::{address, refused, runtime};
 use std::process::Command;
 use tablecast_bigquery::{BigQuery, CONNECTOR, Options};
 use tablecast_core::connector::Secret;
@@ -122,7 +122,7 @@ fn what_is_wrong_is_told_with_what_mends_it() {
             "roles/bigquery.dataEditor",
         ),
         // billing off
-        case(JOBS, How::Answer(403, billing), Some("jobs"), ErrorKind::Permission, "billing account"),
+        case(JOBS, answer(403, billing), Some("jobs"), ErrorKind::Permission, "billing account"),
         case(
             "BEGIN TRANSACTION",
             refused(403, "billingNotEnabled", free),
@@ -156,7 +156,7 @@ fn a_dataset_that_drops_its_tables_is_told() {
     runtime().block_on(async {
         let rules = rules();
         load_with(&rules, at(behind())).await.expect("a first load");
-        let how = How::Answer(200, r#"{"defaultTableExpirationMs": "5184000000"}"#);
+        let how = answer(200, r#"{"defaultTableExpirationMs": "5184000000"}"#);
         let proxy = Proxy::new(&behind(), &[Fault { part: "fields=defaultTable", how, times: 1 }]).await;
         let findings = check(&rules, &proxy.endpoint()).await;
         let told = findings.iter().find(|finding| !finding.ok).expect("a finding");
@@ -198,10 +198,10 @@ fn a_revoked_key_is_told_with_what_mends_it() {
     let pem = String::from_utf8_lossy(&made.stdout).into_owned();
     runtime().block_on(async {
         for (answer, is) in [
-            (How::Answer(200, TOKEN), None),
-            (How::Answer(400, REVOKED), Some((ErrorKind::Auth, false, "revoked"))),
-            (How::Answer(503, "<html>hush</html>"), Some((ErrorKind::Unavailable, true, "check the network"))),
-            (How::Answer(500, r#"{"error": "internal_failure"}"#), Some((ErrorKind::Unavailable, true, "check the network"))),
+            (answer(200, TOKEN), None),
+            (answer(400, REVOKED), Some((ErrorKind::Auth, false, "revoked"))),
+            (answer(503, "<html>hush</html>"), Some((ErrorKind::Unavailable, true, "check the network"))),
+            (answer(500, r#"{"error": "internal_failure"}"#), Some((ErrorKind::Unavailable, true, "check the network"))),
         ] {
             let google = Proxy::new(&behind(), &[Fault { part: "POST /token", how: answer, times: usize::MAX }]).await;
             let key = serde_json::json!({

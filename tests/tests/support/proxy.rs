@@ -1,6 +1,10 @@
-//! A proxy in front of the emulator that goes wrong on cue: answers that get lost, faults that are no JSON, uploads that
-//! break off, and a client that is cut off for good.
+//! A proxy in front of an emulator that goes wrong on cue: answers that get lost, answers of its own, requests that break
+//! off, and a client that is cut off for good.
 
+// Each warehouse uses its part of it.
+#![allow(dead_code)]
+
+use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -16,25 +20,21 @@ const HELD: Duration = Duration::from_millis(700);
 pub(crate) enum How {
     /// The call does its work, and its answer is lost.
     LoseAnswer,
-    /// 503 with a page for people; the call does nothing.
-    Unavailable,
-    /// 429 with an error that has no `errors`; the call does nothing.
-    TooMany,
+    /// The call does its work, and half of its answer comes.
+    CutAnswer,
     /// The connection breaks in the middle of what is sent.
     Cut,
-    /// An answer of this status with this body; the call does nothing.
-    Answer(u16, &'static str),
-    /// The job that is asked for is taken, and then fails for this reason; it does nothing.
+    /// The call does nothing: this is the answer.
+    Answer { status: &'static str, kind: &'static str, body: &'static str },
+    /// A job of BigQuery's that is asked for is taken, and then fails for this reason; it does nothing.
     FailJob(&'static str),
     /// The call is passed on after a while.
     Hold,
 }
 
-/// An error of the API in the form that most of its answers have.
-pub(crate) fn refused(status: u16, reason: &str, message: &str) -> How {
-    let errors = serde_json::json!([{"reason": reason, "message": message}]);
-    let error = serde_json::json!({"error": {"code": status, "message": message, "errors": errors}});
-    How::Answer(status, error.to_string().leak())
+/// An answer of this status with this body.
+pub(crate) fn answer(status: u16, body: &'static str) -> How {
+    How::Answer { status: format!("{status} As Told").leak(), kind: "application/json", body }
 }
 
 /// A call that goes wrong: the first so many times that its first line, its headers or its body hold `part`.
@@ -52,21 +52,38 @@ struct State {
     failed: Vec<(String, &'static str)>,
     /// First lines of all calls.
     calls: Vec<String>,
-    /// Calls that change something, of which the last loses its answer and after which nothing gets through any more.
-    left: Option<usize>,
+    /// What goes wrong with every call whose first line holds a word, but for those that came before.
+    every: Option<(&'static str, How)>,
+    seen: BTreeSet<String>,
+    /// Calls that change something after which nothing gets through any more, and whether the last of them loses its
+    /// answer.
+    left: Option<(usize, bool)>,
+    /// Whether a call did not get through.
+    refused: bool,
+    /// Whether every request is passed on as if it were the first of its id.
+    forgetful: bool,
 }
 
 impl State {
-    /// Whether a call gets through, and if so, whether it is the last.
+    /// Whether a call gets through, and if so, whether its answer is lost because it is the last.
     fn passes(&mut self, first: &str) -> (bool, bool) {
-        let Some(left) = &mut self.left else { return (true, false) };
+        let Some((left, lost)) = &mut self.left else { return (true, false) };
         if *left == 0 {
+            self.refused = true;
             return (false, false);
         }
         if !first.starts_with("GET") {
             *left -= 1;
         }
-        (true, *left == 0)
+        (true, *lost && *left == 0)
+    }
+
+    /// The answer to who looks at a job that failed here.
+    fn failure(&self, first: &str) -> Option<How> {
+        let (_, reason) = self.failed.iter().find(|(id, _)| first.contains(&format!("/jobs/{id}?")))?;
+        let error = serde_json::json!({"reason": reason, "message": "m"});
+        let job = serde_json::json!({"status": {"state": "DONE", "errorResult": error}});
+        Some(answer(200, job.to_string().leak()))
     }
 
     /// What goes wrong with a call that has this text.
@@ -76,12 +93,13 @@ impl State {
         Some(fault.how)
     }
 
-    /// The answer to who looks at a job that failed here.
-    fn failure(&self, first: &str) -> Option<How> {
-        let (_, reason) = self.failed.iter().find(|(id, _)| first.contains(&format!("/jobs/{id}?")))?;
-        let error = serde_json::json!({"reason": reason, "message": "m"});
-        let job = serde_json::json!({"status": {"state": "DONE", "errorResult": error}});
-        Some(How::Answer(200, job.to_string().leak()))
+    /// What goes wrong with every call that was not there before.
+    fn first_time(&mut self, first: &str) -> Option<How> {
+        let (part, how) = self.every.filter(|(part, _)| first.contains(part))?;
+        let id = first.split(['?', '&', ' ']).find(|part| part.starts_with("requestId="));
+        let path = first.split(['?']).next().unwrap_or(part);
+        let id = id.filter(|_| first.contains("query-request")).unwrap_or(path);
+        self.seen.insert(id.to_owned()).then_some(how)
     }
 }
 
@@ -119,32 +137,55 @@ impl Proxy {
         format!("http://{}", self.address)
     }
 
-    /// Lets so many calls that change something through, and then nothing. The last does its work and its answer is lost:
-    /// to who has died that is the same as if it came.
-    pub(crate) fn die_after(&self, calls: usize) {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner).left = Some(calls);
+    pub(crate) fn port(&self) -> u16 {
+        self.address.port()
+    }
+
+    /// Every call whose first line holds `part` goes wrong the first time: a request with an id is the same call again
+    /// if it has the same one, any other if it has the same path.
+    pub(crate) fn every(&self, part: &'static str, how: How) {
+        self.locked().every = Some((part, how));
+    }
+
+    /// Passes requests on under new ids, so that who sends one again has it run again.
+    pub(crate) fn forget_ids(&self) {
+        self.locked().forgetful = true;
+    }
+
+    /// Lets so many calls that change something through, and then nothing; with `lost`, the last one does its work and its
+    /// answer is lost.
+    pub(crate) fn die_after(&self, calls: usize, lost: bool) {
+        self.locked().left = Some((calls, lost));
     }
 
     /// Waits until nothing gets through any more.
     pub(crate) async fn died(&self) {
-        loop {
-            let dead = self.state.lock().unwrap_or_else(PoisonError::into_inner).left == Some(0);
-            if dead {
-                return;
-            }
-            tokio::time::sleep(Duration::from_millis(5)).await;
+        self.until(|state| state.refused || state.left == Some((0, true))).await;
+    }
+
+    /// Waits until so many calls have come.
+    pub(crate) async fn came(&self, calls: usize) {
+        self.until(|state| state.calls.len() >= calls).await;
+    }
+
+    async fn until(&self, reached: impl Fn(&State) -> bool) {
+        while !reached(&self.locked()) {
+            tokio::time::sleep(Duration::from_millis(2)).await;
         }
+    }
+
+    fn locked(&self) -> std::sync::MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The first lines of the calls so far.
     pub(crate) fn calls(&self) -> Vec<String> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner).calls.clone()
+        self.locked().calls.clone()
     }
 
     /// The faults that have not happened as often as they should.
     pub(crate) fn unused(&self) -> Vec<Fault> {
-        let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        state.faults.iter().filter(|fault| fault.times > 0).cloned().collect()
+        self.locked().faults.iter().filter(|fault| fault.times > 0).cloned().collect()
     }
 }
 
@@ -158,7 +199,7 @@ async fn serve(mut client: TcpStream, behind: &str, state: &Mutex<State>) -> std
             break at + 4;
         }
     };
-    let text = String::from_utf8_lossy(&request[..head]).into_owned();
+    let mut text = String::from_utf8_lossy(&request[..head]).into_owned();
     let first = text.lines().next().unwrap_or_default().to_owned();
     let length = text.lines().find_map(|line| {
         let (name, value) = line.split_once(':')?;
@@ -168,10 +209,13 @@ async fn serve(mut client: TcpStream, behind: &str, state: &Mutex<State>) -> std
     let mut how = {
         let mut state = state.lock().unwrap_or_else(PoisonError::into_inner);
         state.calls.push(first.clone());
+        if state.forgetful {
+            text = text.replacen("requestId=", &format!("requestId={}-", state.calls.len()), 1);
+        }
         match state.passes(&first) {
             (false, _) => return Ok(()),
             (true, true) => Some(How::LoseAnswer),
-            (true, false) => state.failure(&first).or_else(|| state.take(&text)),
+            (true, false) => state.failure(&first).or_else(|| state.take(&text)).or_else(|| state.first_time(&first)),
         }
     };
     let wanted = if how == Some(How::Cut) { head + length.unwrap_or(0) / 2 } else { end };
@@ -188,29 +232,27 @@ async fn serve(mut client: TcpStream, behind: &str, state: &Mutex<State>) -> std
             "HTTP/1.1 {status}\r\ncontent-type: {kind}\r\ncontent-length: {}\r\nconnection: close\r\n\r\n{body}",
             body.len()
         )
+        .into_bytes()
     };
-    let answer = match how {
+    let mut answer = match how {
         Some(How::Cut) => return Ok(()),
-        Some(How::Unavailable) => {
-            page("503 Service Unavailable", "text/html", "<html>backend error</html>").into_bytes()
-        }
-        Some(How::TooMany) => {
-            let body = r#"{"error": {"code": 429, "message": "slow down", "status": "RESOURCE_EXHAUSTED"}}"#;
-            page("429 Too Many Requests", "application/json", body).into_bytes()
-        }
-        Some(How::Answer(status, body)) => page(&format!("{status} As Told"), "application/json", body).into_bytes(),
+        Some(How::Answer { status, kind, body }) => page(status, kind, body),
         Some(How::FailJob(reason)) => {
             let body = String::from_utf8_lossy(&request[head..end]).into_owned();
             let id = body.split_once(r#""jobId":""#).and_then(|(_, rest)| Some(rest.split_once('"')?.0.to_owned()));
             state.lock().unwrap_or_else(PoisonError::into_inner).failed.extend(id.map(|id| (id, reason)));
-            page("200 OK", "application/json", r#"{"status": {"state": "RUNNING"}}"#).into_bytes()
+            page("200 OK", "application/json", r#"{"status": {"state": "RUNNING"}}"#)
         }
         Some(How::Hold) => {
             tokio::time::sleep(HELD).await;
             forward(&text, &request[head..end], behind).await?
         }
-        Some(How::LoseAnswer) | None => forward(&text, &request[head..end], behind).await?,
+        Some(How::LoseAnswer | How::CutAnswer) | None => forward(&text, &request[head..end], behind).await?,
     };
+    if how == Some(How::CutAnswer) {
+        let body = answer.windows(4).position(|bytes| bytes == b"\r\n\r\n").map_or(0, |at| at + 4);
+        answer.truncate(body + (answer.len() - body) / 2);
+    }
     if how != Some(How::LoseAnswer) {
         client.write_all(&answer).await?;
     }
