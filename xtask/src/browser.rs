@@ -14,7 +14,7 @@ const BROWSERS: [&str; 4] = ["chromium", "chromium-browser", "google-chrome-stab
 pub(crate) fn variables(sh: &Shell) -> Result<Vec<PushEnv<'_>>> {
     section("Node and a browser");
     let program = program(sh)?;
-    let modules = node::modules(sh, "tests/browser")?.join("node_modules");
+    let modules = node::modules(sh, "tests/service/browser")?.join("node_modules");
     let browser = browser(sh)?;
     Ok(vec![
         sh.push_env("TABLECAST_NODE", program),
@@ -69,7 +69,7 @@ mod tests {
     #[test]
     fn the_lock_names_no_registry() {
         let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
-        let locked = std::fs::read_to_string(root.join("tests/browser/package-lock.json")).unwrap();
+        let locked = std::fs::read_to_string(root.join("tests/service/browser/package-lock.json")).unwrap();
         assert!(locked.contains("\"integrity\": \"sha512-"), "what is installed is what was locked");
         assert!(!locked.contains("\"resolved\""), "lock with `npm install --omit-lockfile-registry-resolved`");
     }

@@ -48,13 +48,11 @@ fn one_engine(sh: &Shell, engine: &str) -> Result {
     }
     if engine == "service" {
         let _sdks = sdks::variables(sh)?;
+        let _browser = browser::variables(sh)?;
         section("the service's own tests");
         runner(sh, &["--package", "tablecast-server"])?;
-        section("the service as Segment's SDKs and crashes see it");
-        runner(sh, &["--package", "tablecast-service-tests"])?;
-        let _browser = browser::variables(sh)?;
-        section("its page in a browser");
-        return runner(sh, &["--package", "tablecast-tests", "--test", "service_web"]);
+        section("the service as Segment's SDKs, browsers and crashes see it");
+        return runner(sh, &["--package", "tablecast-service-tests"]);
     }
     if engine == "memory" {
         return runner(sh, &["--package", "tablecast-core", "--package", "tablecast-testkit", "--all-features"]);

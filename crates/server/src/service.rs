@@ -143,7 +143,7 @@ impl Service {
         let opens = move |given: &str| token::is_same(&own, given);
         let door = Arc::new(Door::new(ingest.clone(), config.computations.clone(), opens));
         let (control, metrics, spools) = (engine.control(), opened.metrics.clone(), opened.spools.clone());
-        let app = App::new(control.clone(), metrics.clone(), spools.clone(), &token);
+        let app = App::new(control.clone(), metrics.clone(), spools.clone(), ingest.clone(), &token);
         let router = ingest::router(ingest.clone())
             .merge(emit::router(door.clone()))
             .merge(api::router(app.clone()))

@@ -1,7 +1,8 @@
 //! What the routes of API and page see of the service.
 
-use super::Failure;
 use super::token::Gate;
+use super::{Failure, UnknownKeyFacts};
+use crate::ingest::Ingest;
 use crate::metrics::{Metrics, space};
 use crate::sync::{Control, Spools};
 use jiff::Timestamp;
@@ -17,13 +18,14 @@ struct Inner {
     control: Control,
     metrics: Arc<Metrics>,
     spools: Spools,
+    ingest: Arc<Ingest>,
     gate: Gate,
 }
 
 impl App {
     /// With the token that opens it.
-    pub fn new(control: Control, metrics: Arc<Metrics>, spools: Spools, token: &Secret) -> App {
-        App(Arc::new(Inner { control, metrics, spools, gate: Gate::new(token) }))
+    pub fn new(control: Control, metrics: Arc<Metrics>, spools: Spools, ingest: Arc<Ingest>, token: &Secret) -> App {
+        App(Arc::new(Inner { control, metrics, spools, ingest, gate: Gate::new(token) }))
     }
 
     pub(crate) fn gate(&self) -> &Gate {
@@ -37,6 +39,18 @@ impl App {
     /// Calls that a space took since the service started.
     pub(super) fn events(&self, of: &str) -> u64 {
         self.0.metrics.ingest.events.get_or_create(&space(of)).get()
+    }
+
+    /// Write keys that came and that no source has, the latest first.
+    pub(super) fn unknown_keys(&self) -> Vec<UnknownKeyFacts> {
+        let mut keys = self.0.ingest.unknown_keys();
+        keys.reverse();
+        let facts = |key: crate::ingest::UnknownKey| UnknownKeyFacts {
+            fingerprint: key.fingerprint,
+            requests: key.requests,
+            last: Timestamp::from_microsecond(key.last).unwrap_or_default(),
+        };
+        keys.into_iter().map(facts).collect()
     }
 
     /// When a space received its last call.

@@ -18,6 +18,19 @@ pub struct Warehouses {
 pub struct Sources {
     /// Those of the configuration.
     pub sources: Vec<SourceFacts>,
+    /// Write keys that came and that no source has, the latest first.
+    pub unknown_keys: Vec<UnknownKeyFacts>,
+}
+
+/// A write key that no source has, without the key itself.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct UnknownKeyFacts {
+    /// Tells it from another one; the log has it too.
+    pub fingerprint: String,
+    /// Requests that came with it since the service started.
+    pub requests: u64,
+    /// When the last one came.
+    pub last: Timestamp,
 }
 
 /// A source: a space with the calls that were received for it.

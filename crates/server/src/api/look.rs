@@ -1,15 +1,16 @@
 //! Looks at the service for API and page.
 
-use super::{App, Cause, Failure, SelectionFacts, SourceFacts, Upcoming};
+use super::{App, Cause, Failure, SelectionFacts, SourceFacts, Sources, Upcoming};
 use crate::sync::{UnitState, WarehouseView};
 
-pub(crate) fn sources(app: &App) -> Result<Vec<SourceFacts>, Failure> {
+pub(crate) fn sources(app: &App) -> Result<Sources, Failure> {
     let facts = |source: crate::sync::SourceView| SourceFacts {
         events: app.events(&source.space),
         newest: app.newest(&source.space),
         source,
     };
-    Ok(app.control().sources()?.into_iter().map(facts).collect())
+    let sources = app.control().sources()?.into_iter().map(facts).collect();
+    Ok(Sources { sources, unknown_keys: app.unknown_keys() })
 }
 
 /// What is to come for warehouses, the next one first.

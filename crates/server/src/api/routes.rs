@@ -163,5 +163,5 @@ async fn warehouses(State(app): State<App>) -> JsonAnswer<Warehouses> {
 }
 
 async fn sources(State(app): State<App>) -> JsonAnswer<Sources> {
-    Ok(Json(Sources { sources: app.look(look::sources).await? }))
+    Ok(Json(app.look(look::sources).await?))
 }

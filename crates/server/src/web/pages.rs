@@ -3,8 +3,10 @@
 use super::guard::{SignedIn, onward, session_id};
 use super::switches::groups;
 use super::text::{self, When};
-use super::view::{Badge, Counts, Fact, Flash, Frame, Group, Next, ReasonRow, Row, Said, Source, Tile, Warehouse};
-use crate::api::{App, Failure, Session, Upcoming, look};
+use super::view::{
+    Badge, Counts, Fact, Flash, Frame, Group, Next, ReasonRow, Row, Said, Source, Stranger, Tile, Warehouse,
+};
+use crate::api::{App, Failure, Session, Sources, Upcoming, look};
 use crate::state::{HistoryFilter, Kind, Status, Sync, SyncDetail, Trouble};
 use askama::Template;
 use axum::extract::rejection::{PathRejection, QueryRejection};
@@ -103,6 +105,7 @@ struct Overview {
     upcoming: Vec<Next>,
     past: Vec<Row>,
     sources: Vec<Source>,
+    strangers: Vec<Stranger>,
     /// Whether no call has ever arrived.
     silent: bool,
     address: String,
@@ -117,7 +120,7 @@ pub(super) async fn overview(user: SignedIn, State(app): State<App>, said: Wante
             Ok((app.control().warehouses()?, look::sources(app)?, app.control().syncs(&filter)?))
         })
         .await;
-    let (warehouses, sources, syncs) = match facts {
+    let (warehouses, Sources { sources, unknown_keys }, syncs) = match facts {
         Ok(facts) => facts,
         Err(failure) => return problem(Some(&user.session), &failure),
     };
@@ -153,6 +156,7 @@ pub(super) async fn overview(user: SignedIn, State(app): State<App>, said: Wante
         past: past.iter().map(|sync| Row::new(sync, now)).collect(),
         silent: sources.iter().all(|source| source.newest.is_none()),
         sources: sources.iter().map(|source| Source::new(source, now)).collect(),
+        strangers: unknown_keys.iter().map(|key| Stranger::new(key, now)).collect(),
         address: format!("http://{}", app.control().config().listen),
     };
     page(&template, StatusCode::OK)
@@ -289,6 +293,7 @@ struct SyncPage {
     own_tables: Vec<Counts>,
     reasons: Vec<ReasonRow>,
     changes: Vec<String>,
+    own_changes: Vec<String>,
 }
 
 /// How much is done.
@@ -339,6 +344,7 @@ fn sync_page(detail: &SyncDetail, now: Timestamp) -> SyncPage {
         text: format!("{} of {}", text::bytes(progress.done), text::bytes(progress.total)),
     });
     let (own_tables, tables): (Vec<_>, Vec<_>) = detail.tables.iter().partition(|table| is_own(&table.name));
+    let (own_changes, changes): (Vec<_>, Vec<_>) = detail.changes.iter().partition(|change| is_own(table_of(change)));
     SyncPage {
         frame: Frame::default(),
         space: sync.space.clone(),
@@ -359,13 +365,20 @@ fn sync_page(detail: &SyncDetail, now: Timestamp) -> SyncPage {
         tables: tables.into_iter().map(Counts::from).collect(),
         own_tables: own_tables.into_iter().map(Counts::from).collect(),
         reasons: detail.reasons.iter().map(ReasonRow::from).collect(),
-        changes: detail.changes.clone(),
+        changes: changes.into_iter().cloned().collect(),
+        own_changes: own_changes.into_iter().cloned().collect(),
         row,
     }
 }
 
 fn is_own(table: &str) -> bool {
     tablecast::core::ident::SYSTEM_TABLES.contains(&table) || (table.starts_with('_') && table.ends_with("_versions"))
+}
+
+/// The table of a step such as `add column users.plan text`.
+fn table_of(change: &str) -> &str {
+    let name = change.split(' ').nth(2).unwrap_or_default();
+    name.split('.').next().unwrap_or_default()
 }
 
 /// What a status says.

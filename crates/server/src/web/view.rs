@@ -2,7 +2,7 @@
 
 use super::STYLE;
 use super::text::{self, When};
-use crate::api::{Cause, SourceFacts, Upcoming};
+use crate::api::{Cause, SourceFacts, UnknownKeyFacts, Upcoming};
 use crate::config::{Item, ItemKind};
 use crate::state::{Kind, Level, Notice, ReasonCount, Status, Sync, TableCounts, Trouble};
 use crate::sync::{UnitState, WarehouseView};
@@ -297,6 +297,24 @@ impl Source {
             since: facts.source.oldest.map(|oldest| When::new(oldest, now).ago).unwrap_or_default(),
             last: facts.newest.map(|last| When::new(last, now)),
             keys: text::number(facts.source.write_keys as u64),
+        }
+    }
+}
+
+/// A write key that no source has.
+#[derive(Clone, Debug)]
+pub(super) struct Stranger {
+    pub(super) fingerprint: String,
+    pub(super) requests: String,
+    pub(super) last: String,
+}
+
+impl Stranger {
+    pub(super) fn new(key: &UnknownKeyFacts, now: Timestamp) -> Stranger {
+        Stranger {
+            fingerprint: key.fingerprint.clone(),
+            requests: text::counted(key.requests, "request"),
+            last: When::new(key.last, now).ago,
         }
     }
 }

@@ -97,6 +97,20 @@ async fn a_newcomer_is_told_what_to_do_next() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn keys_that_nobody_knows_are_told_without_the_key() {
+    let world = World::new(&config(&[("main", "")]));
+    let call = r#"{"writeKey": "somebody-elses", "userId": "u1", "event": "E"}"#;
+    let request = axum::http::Request::post("/v1/track").body(axum::body::Body::from(call)).unwrap();
+    assert_eq!(world.send(request).await.status, StatusCode::FORBIDDEN);
+    let page = Browser::signed_in(&world).await.open("/").await;
+    is_safe(&page);
+    assert!(page.text.contains("write keys that no source has") && page.text.contains(": 1 request, the last now"));
+    let told = world.get("/api/sources").await;
+    assert_eq!(told.json()["unknown_keys"][0]["requests"], 1);
+    assert!(!page.text.contains("somebody-elses") && !told.text.contains("somebody-elses"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn past_syncs_are_told_with_their_tables() {
     let world = World::new(&config(&[("main", "")]));
     world.post(&[CALL]).await;

@@ -80,7 +80,7 @@ impl World {
         let settings = ingest::Settings { keys: Keys::new(keys), strict: true };
         let engine = Engine::new(config, state, spools.clone(), Settings::default()).unwrap();
         let ingest = Arc::new(Ingest::new(settings, open, metrics.clone()));
-        let app = api::App::new(engine.control(), metrics, spools, &Secret::new(TOKEN));
+        let app = api::App::new(engine.control(), metrics, spools, ingest.clone(), &Secret::new(TOKEN));
         let router = ingest::router(ingest).merge(api::router(app.clone())).merge(web::router(app));
         World { dir, engine, router: TowerToHyperService::new(router) }
     }

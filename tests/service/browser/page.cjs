@@ -75,7 +75,7 @@ const steps = {
     same(cells[0], cells.slice(1).reduce((sum, count) => sum + count, 0), 'received is the sum of the others');
     const reasons = await page.getByRole('table', { name: 'Discards by reason' }).innerText();
     must(reasons.includes('type_conflict'), 'no reason for the discard');
-    must((await page.getByRole('list').last().innerText()).includes('add column users.plan'), 'no column that was added');
+    must((await page.getByRole('region', { name: 'Tables made and columns added' }).innerText()).includes('add column users.plan'), 'no column that was added');
     await page.goBack();
   },
 
