@@ -188,10 +188,9 @@ impl Ingest {
 
     async fn spool(&self, door: &Door, name: &str, body: &Body<'_>, ip: Option<IpAddr>) -> Result<Taken, SpoolError> {
         let last = door.spool.stamp(now(), u32::try_from(body.count()).unwrap_or(u32::MAX));
-        let stamped = {
-            let ids = lock(&door.ids);
-            body.stamp(&mut Given { new_id: &mut || self.new_id(), last, ip, known: &|id| ids.has(id) })
-        };
+        // Not locked as a whole: a large batch holds up no other.
+        let known = |id| lock(&door.ids).has(id);
+        let stamped = body.stamp(&mut Given { new_id: &mut || self.new_id(), last, ip, known: &known });
         let taken = Taken { taken: stamped.taken, duplicates: stamped.duplicates, surplus: stamped.too_many };
         let record = |kind, payload| NewRecord { received_at: last, kind, payload };
         let records: Vec<NewRecord> = [

@@ -25,6 +25,11 @@ fn batch(client: u64, n: u64) -> String {
     format!(r#"{{"writeKey":"demo","batch":[{}],"sentAt":"2026-01-01T00:00:00Z"}}"#, calls.join(","))
 }
 
+#[expect(clippy::print_stderr, reason = "`cargo xtask soak` shows what was counted")]
+fn say(line: &str) {
+    eprintln!("{line}");
+}
+
 #[test]
 fn every_event_is_in_every_warehouse_once() {
     let seconds = std::env::var("TABLECAST_SOAK_SECS").ok().and_then(|text| text.parse().ok()).unwrap_or(10);
@@ -57,9 +62,9 @@ fn every_event_is_in_every_warehouse_once() {
             std::thread::sleep(Duration::from_millis(200));
             let memory = service.memory();
             if begun.elapsed() < Duration::from_secs(seconds / 2) {
-                early = memory.max(early)
+                early = memory.max(early);
             } else {
-                late = memory.max(late)
+                late = memory.max(late);
             }
         }
         stop.store(true, Ordering::Relaxed);
@@ -92,11 +97,13 @@ fn every_event_is_in_every_warehouse_once() {
     }
     let taken = service.metric("tablecast_events_total{space=\"default\"}");
     let again = service.metric("tablecast_duplicates_total{space=\"default\"}");
-    eprintln!(
+    say(&format!(
         "{accepted} events in {seconds} s, each in both warehouses once; {again} sent again; memory {} MB, then {} MB",
         early >> 20,
         late >> 20
-    );
-    assert!((taken - accepted as f64).abs() < 0.5 && again > 0.0);
+    ));
+    let accepted = f64::from(u32::try_from(accepted).expect("not that many"));
+    assert!((taken - accepted).abs() < 0.5, "{taken} counted, {accepted} accepted");
+    assert!(again > 0.0);
     assert!(late < early + (100 << 20), "memory grew from {early} to {late}");
 }
