@@ -21,9 +21,13 @@ mod stub;
 mod warehouse;
 
 use async_trait::async_trait;
+use std::cell::Cell;
 use std::future::Future;
 use std::hash::{DefaultHasher, Hash, Hasher};
+use std::io::{BufRead, BufReader};
+use std::path::Path;
 use std::pin::Pin;
+use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use tablecast_core::{Ident, Result, Rules, Uri};
 use tablecast_snowflake::{Options, Snowflake};
@@ -47,7 +51,54 @@ fn address() -> Uri {
 }
 
 fn options() -> Options {
-    address().options().expect("options as they should be")
+    let options: Options = address().options().expect("options as they should be");
+    Options { port: PORT.get().or(options.port), ..options }
+}
+
+thread_local! {
+    /// Where this test's own emulator listens, if it has one.
+    static PORT: Cell<Option<u16>> = const { Cell::new(None) };
+}
+
+/// An emulator of this test's own, as long as the value lives.
+struct Own {
+    child: Child,
+    /// A file with its user's private key.
+    key: String,
+}
+
+impl Own {
+    /// Started with some arguments. From now on this test's options lead there.
+    fn start(arguments: &[&str]) -> Own {
+        let mut child = Command::new(variable("TABLECAST_SNOWFLAKE_PYTHON"))
+            .arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("emulators/snowflake/serve.py"))
+            .args(arguments)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("an emulator");
+        let lines = BufReader::new(child.stdout.take().expect("its output")).lines().map_while(Result::ok);
+        let mut own = Own { child, key: String::new() };
+        for line in lines.take_while(|line| line != "ready") {
+            match line.split_once('=') {
+                Some(("TABLECAST_SNOWFLAKE", uri)) => {
+                    let uri = Uri::parse(uri).expect("a URI");
+                    PORT.set(uri.options::<Options>().expect("options").port);
+                }
+                Some(("TABLECAST_SNOWFLAKE_KEY", key)) => own.key = key.to_owned(),
+                _ => {}
+            }
+        }
+        own
+    }
+}
+
+impl Drop for Own {
+    fn drop(&mut self) {
+        PORT.set(None);
+        drop(self.child.stdin.take());
+        let _ = self.child.wait();
+    }
 }
 
 async fn open(schema: &Ident, options: Options) -> Snowflake {

@@ -241,7 +241,7 @@ def refused(error):
             return Refused(904, "42000", f"SQL compilation error: invalid identifier: {first}")
         return Refused(2003, "42S02", f"SQL compilation error: Object '{name}' {ABSENT}")
     if isinstance(cause, duckdb.BinderException):
-        if re.search(r"Referenced column|does not have a column|not found in FROM", first):
+        if re.search(r"Referenced (update )?column|does not have a column|not found in FROM", first):
             return Refused(904, "42000", f"SQL compilation error: invalid identifier: {first}")
         return Refused(2, "42601", f"SQL compilation error: {first}")
     if isinstance(cause, duckdb.ConstraintException):

@@ -25,6 +25,7 @@ import tempfile
 import threading
 import uuid
 import warnings
+import weakref
 
 import anyio.to_thread
 import jwt
@@ -60,7 +61,7 @@ ANSWERS = 32
 
 numbers = itertools.count(1)
 chunks = collections.OrderedDict()
-masters = {}
+masters = weakref.WeakValueDictionary()
 key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
 options = argparse.Namespace(slow_after=45.0)
 
@@ -171,7 +172,7 @@ def log_in(query, data):
 
 def tokens(session):
     token, master = secrets.token_urlsafe(32), secrets.token_urlsafe(32)
-    sessions.sessions[token], masters[master] = session, token
+    sessions.sessions[token], masters[master] = session, session
     return {"token": token, "masterToken": master}
 
 
@@ -200,10 +201,12 @@ def of(request):
 
 
 async def renew(request):
-    old = masters.pop(token_of(request), None)
-    session = old and sessions.sessions.pop(old, None)
-    if not session:
+    # Whoever did not hear the answer asks again by the same token.
+    session = masters.get(token_of(request))
+    if session is None or session not in sessions.sessions.values():
         return JSONResponse(failed("390114", "Authentication token has expired.  The user must authenticate again."))
+    for token in [token for token, other in sessions.sessions.items() if other is session]:
+        del sessions.sessions[token]
     new = tokens(session)
     return JSONResponse(
         done(
@@ -323,7 +326,7 @@ def result(session, answer, netloc):
         packed = gzip.compress(text, 1)
         name = secrets.token_hex(8)
         chunks[name] = packed
-        while len(chunks) > 400:
+        while len(chunks) > 100:
             chunks.popitem(last=False)
         pieces.append(
             {
@@ -461,7 +464,11 @@ def main():
     arguments.add_argument(
         "--slow-after", type=float, default=45.0, help="seconds until a statement is to be asked for again"
     )
+    arguments.add_argument(
+        "--idle-after", type=float, default=15.0, help="seconds until an idle transaction is ended that is in the way"
+    )
     arguments.parse_args(namespace=options)
+    sessions.patience["idle"] = options.idle_after
     data = tempfile.mkdtemp(prefix="tablecast-snowflake-")
     options.key = os.path.join(data, "key.p8")
     with open(options.key, "wb") as file:

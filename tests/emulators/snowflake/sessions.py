@@ -18,7 +18,7 @@ import stages
 from engine import ABSENT, Cursor, Database, Refused, parse, refused
 
 # Snowflake ends a transaction that is in another's way after five idle minutes. The tests cannot wait as long.
-IDLE = 5.0
+patience = {"idle": 15.0}
 LONGEST = 1_000_000
 LONGEST_NAME = 255
 # So many databases are kept; beyond that, one that nobody used for a minute is forgotten.
@@ -63,6 +63,7 @@ def database(name):
             for token in [token for token, session in list(sessions.items()) if session.database is idle]:
                 sessions.pop(token, None)
             databases.pop(idle.name).close()
+            locks.pop(idle.name, None)
         found = databases.get(name) or databases.setdefault(name, Database(name))
         found.used = time.monotonic()
         return found
@@ -93,7 +94,7 @@ class Locks:
                         f"Statement has waited for the lock of table '{table[1]}', held by another transaction, "
                         "for longer than LOCK_TIMEOUT. Your statement was aborted.",
                     )
-                idle = next((other for other in others if other.idle() > IDLE), None)
+                idle = next((other for other in others if other.idle() > patience["idle"]), None)
                 if not (idle and idle.end_idle()):
                     self.changed.wait(0.1)
             self.held[table].setdefault(session, set()).add(how)
@@ -147,7 +148,7 @@ class Session:
         if not self.serial.acquire(blocking=False):
             return False
         try:
-            if self.idle() <= IDLE or self.log is None:
+            if self.idle() <= patience["idle"] or self.log is None:
                 return False
             self.rollback()
             self.lost = True

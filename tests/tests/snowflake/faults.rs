@@ -2,7 +2,7 @@
 //! become those of the model.
 
 use super::proxy::{Fault, How, Proxy};
-use super::{Emulator, endpoint, open, options, rules, runtime};
+use super::{Emulator, Own, endpoint, open, options, rules, runtime};
 use std::time::Duration;
 use tablecast_core::rules::OnTypeConflict;
 use tablecast_core::testing::Probe;
@@ -238,6 +238,8 @@ fn a_future_that_is_dropped_leaves_nothing_behind() {
 /// Whoever is cut off for good after some calls, with or without the answer to the last: somebody else loads the same.
 #[test]
 fn whoever_is_killed_is_followed_by_another() {
+    // Locks of the dead are taken from them after a while.
+    let own = Own::start(&["--idle-after", "2"]);
     runtime().block_on(async {
         let mut calls = 3;
         loop {
@@ -252,7 +254,6 @@ fn whoever_is_killed_is_followed_by_another() {
                 () = proxy.died() => false,
             };
             drop(doomed);
-            // Locks of the dead are taken from them after a while.
             let heir = straight(&schema).await;
             persist(&heir, &draft).await.unwrap_or_else(|error| panic!("killed after {calls} calls: {error:?}"));
             for table in heir.staged().await.expect("tables") {
@@ -267,6 +268,7 @@ fn whoever_is_killed_is_followed_by_another() {
             calls += 5;
         }
     });
+    drop(own);
 }
 
 /// Several writers with the same calls and others of their own, all at once, on an empty schema.

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 use tablecast::input::{Input, Loader};
-use tablecast_core::{Dialect, Rules, Warehouse};
+use tablecast_core::{Dialect, Rules, Type, Warehouse};
 use tablecast_sqlite::{Options, Sqlite, Synchronous};
 use tablecast_testkit::dump::{Dump, TableDump, audit};
 use tablecast_testkit::{Checked, Failed, Harness, Opened};
@@ -43,7 +43,7 @@ async fn load(warehouse: &dyn Warehouse, rules: &Rules, file: &str) -> Checked {
     Ok(())
 }
 
-/// Without the `_` in front of names that one of the dialects reserves.
+/// Without the `_` in front of names that one of the dialects reserves, and with one type for whole numbers if one of them has one.
 fn bare(dump: Dump, dialects: [&Dialect; 2]) -> Dump {
     let name = |name: String| match name.strip_prefix('_') {
         Some(rest) if dialects.iter().any(|dialect| dialect.is_reserved(rest)) => rest.to_owned(),
@@ -52,10 +52,15 @@ fn bare(dump: Dump, dialects: [&Dialect; 2]) -> Dump {
     let named = |map: BTreeMap<String, String>| -> BTreeMap<String, String> {
         map.into_iter().map(|(column, value)| (name(column), value)).collect()
     };
+    let told = |ty: String| match dialects.iter().map(|dialect| dialect.told(Type::Int)).max() {
+        Some(Type::Decimal) if ty == Type::Int.to_string() => Type::Decimal.to_string(),
+        _ => ty,
+    };
     let table = |table: TableDump| {
         let mut rows: Vec<_> = table.rows.into_iter().map(named).collect();
         rows.sort_unstable();
-        TableDump { columns: named(table.columns), rows }
+        let columns = named(table.columns).into_iter().map(|(column, ty)| (column, told(ty))).collect();
+        TableDump { columns, rows }
     };
     Dump { tables: dump.tables.into_iter().map(|(key, dump)| (name(key), table(dump))).collect() }
 }
