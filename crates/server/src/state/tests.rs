@@ -80,10 +80,10 @@ fn gaps_open_when_something_goes_off_and_close_when_it_comes_on() {
         let begun = begin(&state, off, to);
         step(&state, begun.id, to, 0);
     };
-    to(&off(&[vip.clone()]), 50);
+    to(&off(std::slice::from_ref(&vip)), 50);
     assert_eq!(shown(), [("vip".into(), 0, None)], "off from the beginning");
     to(&off(&[vip.clone(), tracks.clone()]), 80);
-    to(&off(&[tracks.clone()]), 90);
+    to(&off(std::slice::from_ref(&tracks)), 90);
     assert_eq!(shown(), [("vip".into(), 0, Some(80)), ("tracks".into(), 50, None)]);
     to(&off(&[vip, tracks]), 95);
     assert_eq!(shown().len(), 3, "off again: a second gap");
@@ -125,7 +125,7 @@ fn switches_are_kept_for_each_warehouse() {
     let state = State::open(dir.path()).unwrap();
     let (vip, plan) = (Item::computation("vip"), Item::column("users.plan"));
     state.switch("main", &[vip.clone(), plan.clone()], &[], 1).unwrap();
-    state.switch("main", &[vip.clone()], &[plan], 2).unwrap();
+    state.switch("main", std::slice::from_ref(&vip), &[plan], 2).unwrap();
     assert_eq!(state.switches("main").unwrap(), off(&[vip]));
     assert_eq!(state.switches("other").unwrap(), Off::default());
 }
