@@ -21,7 +21,7 @@ pub(crate) const TOKEN: &str = "a token of 4711 letters";
 pub(crate) const ODD: &str = "<b>\"odd\" & 'co'</b>/x";
 
 pub(crate) struct World {
-    pub(crate) dir: tempfile::TempDir,
+    _dir: tempfile::TempDir,
     pub(crate) engine: Engine,
     router: TowerToHyperService<Router>,
 }
@@ -82,7 +82,7 @@ impl World {
         let ingest = Arc::new(Ingest::new(settings, open, metrics.clone()));
         let app = api::App::new(engine.control(), metrics, spools, ingest.clone(), &Secret::new(TOKEN));
         let router = ingest::router(ingest).merge(api::router(app.clone())).merge(web::router(app));
-        World { dir, engine, router: TowerToHyperService::new(router) }
+        World { _dir: dir, engine, router: TowerToHyperService::new(router) }
     }
 
     pub(crate) async fn send(&self, request: Request<Body>) -> Answer {
