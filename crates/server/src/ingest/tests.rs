@@ -144,7 +144,7 @@ async fn segments_status_codes_and_the_strict_ones() {
         ("/v1/identify", &large, 400, 400, "too_large"),
         ("/v1/batch", &format!(r#"{{"writeKey":"demo","batch":[{large}]}}"#), 400, 400, "too_large"),
     ] {
-        assert_eq!(compatible.post(path, body).await.status, status, "{path} {:.80}", body);
+        assert_eq!(compatible.post(path, body).await.status, status, "{path} {body:.80}");
         let answer = strict.post(path, body).await;
         assert_eq!(answer.status, in_strict, "{path} {body:.80}");
         if in_strict != 200 {
