@@ -22,7 +22,7 @@ patience = {"idle": 15.0}
 LONGEST = 1_000_000
 LONGEST_NAME = 255
 # So many databases are kept; beyond that, one that nobody used for a minute is forgotten.
-MOST = 60
+MOST = 20
 FORGET = 60.0
 
 BEGIN = re.compile(
