@@ -136,7 +136,7 @@ fn send(address: SocketAddr, clients: usize, batches: usize, name: &str) -> Resu
         let template = batch("NNNNNNNN");
         let (mut latencies, mut answer) = (Vec::with_capacity(batches), [0; 1_024]);
         for n in 0..batches {
-            let id = format!("{:.1}{client:03}{n:04}", name);
+            let id = format!("{name:.1}{client:03}{n:04}");
             let body = String::from_utf8_lossy(&template).replace("NNNNNNNN", &id);
             let mut request =
                 format!("POST /v1/batch HTTP/1.1\r\nhost: x\r\ncontent-length: {}\r\n\r\n", body.len()).into_bytes();
