@@ -91,7 +91,7 @@ async fn persist(warehouse: &dyn Warehouse, draft: &Draft) -> Result<Vec<Receipt
     loop {
         match load(warehouse, draft).await {
             Err(error) if tries < 20 && (error.is_temporary() || error.kind() == ErrorKind::SchemaMismatch) => {
-                tries += 1
+                tries += 1;
             }
             done => return done,
         }
