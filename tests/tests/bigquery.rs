@@ -21,12 +21,15 @@ use tablecast_testkit::{Gap, Harness, Opened};
 
 /// The address of an emulator: of the second, if there is one, for every other test that runs at the same time.
 fn address() -> Uri {
+    Uri::parse(&uri()).expect("a warehouse URI")
+}
+
+fn uri() -> String {
     let slot = std::env::var("NEXTEST_TEST_GLOBAL_SLOT").ok().and_then(|slot| slot.parse::<u32>().ok());
     let second = slot.filter(|slot| slot % 2 == 1).and_then(|_| std::env::var("TABLECAST_BIGQUERY_2").ok());
-    let text = second.or_else(|| std::env::var("TABLECAST_BIGQUERY").ok()).unwrap_or_else(|| {
+    second.or_else(|| std::env::var("TABLECAST_BIGQUERY").ok()).unwrap_or_else(|| {
         panic!("TABLECAST_BIGQUERY is not set; run: cargo xtask emulators up bigquery, or: cargo xtask test --engine bigquery")
-    });
-    Uri::parse(&text).expect("a warehouse URI")
+    })
 }
 
 /// An error of the API in the form that most of its answers have.
@@ -68,4 +71,9 @@ tablecast_testkit::law_tests!(Emulator);
 #[test]
 fn the_data_files_have_the_same_cells_as_in_sqlite() {
     runtime().block_on(support::same_cells_as_sqlite(&Emulator)).expect("the same cells");
+}
+
+#[test]
+fn the_service_keeps_it_as_it_keeps_sqlite() {
+    runtime().block_on(support::same_cells_by_the_service(&Emulator, &uri())).expect("the same cells");
 }

@@ -41,6 +41,15 @@ fn the_data_files_have_the_cells_of_sqlite(variable: &'static str) {
 }
 
 #[test]
+fn the_service_keeps_it_as_it_keeps_sqlite() {
+    for way in [WIRE, DATA] {
+        let emulator = Emulator::at(way);
+        let uri = emulator.uri_with(&[]);
+        harness::run(support::same_cells_by_the_service(&emulator, &uri)).expect("the same cells");
+    }
+}
+
+#[test]
 fn the_data_files_over_the_wire() {
     the_data_files_have_the_cells_of_sqlite(WIRE);
 }

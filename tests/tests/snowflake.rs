@@ -44,10 +44,14 @@ fn variable(name: &str) -> String {
 
 /// The address of an emulator, with a database of this test's own.
 fn address() -> Uri {
+    Uri::parse(&uri()).expect("a warehouse URI")
+}
+
+fn uri() -> String {
     let mut test = DefaultHasher::new();
     std::thread::current().name().hash(&mut test);
     let database = format!("T_{:x}_{:x}", std::process::id(), test.finish());
-    Uri::parse(&variable("TABLECAST_SNOWFLAKE").replace("/TEST?", &format!("/{database}?"))).expect("a warehouse URI")
+    variable("TABLECAST_SNOWFLAKE").replace("/TEST?", &format!("/{database}?"))
 }
 
 fn options() -> Options {
@@ -144,4 +148,9 @@ tablecast_testkit::law_tests!(Emulator);
 #[test]
 fn the_data_files_have_the_same_cells_as_in_sqlite() {
     runtime().block_on(support::same_cells_as_sqlite(&Emulator)).expect("the same cells");
+}
+
+#[test]
+fn the_service_keeps_it_as_it_keeps_sqlite() {
+    runtime().block_on(support::same_cells_by_the_service(&Emulator, &uri())).expect("the same cells");
 }

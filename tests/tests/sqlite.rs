@@ -34,3 +34,11 @@ fn the_model_makes_the_same_of_the_data_files() {
     tablecast_testkit::block_on(support::same_cells_as_sqlite(&tablecast_testkit::Model::new()))
         .expect("the same cells");
 }
+
+#[test]
+fn the_service_keeps_three_schemas_alike() {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+    let folder = Folder::new();
+    let uri = format!("sqlite:{}", folder.0.path().display());
+    runtime.block_on(support::same_cells_by_the_service(&folder, &uri)).expect("the same cells");
+}

@@ -1,5 +1,8 @@
-//! The two files of `tests/data`, loaded into a warehouse and into SQLite: the same cells.
+//! A warehouse beside SQLite: the two files of `tests/data`, and what the service does with calls, give the same cells.
 
+mod service;
+
+pub(crate) use service::same_cells_by_the_service;
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
