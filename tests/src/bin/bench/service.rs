@@ -12,7 +12,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 use tablecast_server::ingest::{Ingest, Keys, Limits, Settings, router, serve};
 use tablecast_server::metrics::Metrics;
-use tablecast_server::spool::{Spool, SpoolOptions};
+use tablecast_server::spool::{Kind, NewRecord, Spool, SpoolError, SpoolOptions};
 use tokio::net::TcpListener;
 
 /// The word that makes this program the server.
@@ -48,6 +48,56 @@ pub(crate) fn process(dir: &Path) -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
+/// CPU for an event without HTTP: read, stamped and kept; and kept alone, of the same bytes.
+fn apart(dir: &Path) -> Result<(Duration, Duration), Box<dyn Error>> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let bodies: Vec<Vec<u8>> = (0..CLIENTS * BATCHES / 4).map(|n| batch(&format!("a{n:07}"))).collect();
+    let events = u32::try_from(bodies.len() * CALLS)?;
+    let own = || cpu_of(std::process::id());
+
+    let spool = Spool::open(&dir.join("both"), SpoolOptions::new("default"))?;
+    let spools = BTreeMap::from([("default".to_owned(), spool.clone())]);
+    let ingest = Arc::new(Ingest::new(Settings::default(), spools, Arc::new(Metrics::new())));
+    let before = own()?;
+    runtime.block_on(in_clients(&bodies, |body| {
+        let ingest = ingest.clone();
+        async move { ingest.take("default", &body).await.map(drop) }
+    }))?;
+    let both = own()? - before;
+
+    let (mut payloads, mut reader) = (Vec::new(), spool.read(0, u64::MAX)?);
+    while let Some(record) = reader.next()? {
+        payloads.push(record.payload.to_vec());
+    }
+    let spool = Spool::open(&dir.join("alone"), SpoolOptions::new("default"))?;
+    let before = own()?;
+    runtime.block_on(in_clients(&payloads, |payload| {
+        let spool = spool.clone();
+        async move { spool.append(NewRecord { received_at: 0, kind: Kind::Call, payload }).await.map(drop) }
+    }))?;
+    Ok((both / events, (own()? - before) / events))
+}
+
+/// Gives each of the clients its part, one after another; all clients at once.
+async fn in_clients<F: Future<Output = Result<(), SpoolError>> + Send + 'static>(
+    bodies: &[Vec<u8>],
+    give: impl Fn(Vec<u8>) -> F,
+) -> Result<(), Box<dyn Error>> {
+    let parts = bodies.chunks(bodies.len().div_ceil(CLIENTS)).map(|part| {
+        let calls: Vec<F> = part.iter().map(|body| give(body.clone())).collect();
+        tokio::spawn(async move {
+            for call in calls {
+                call.await?;
+            }
+            Ok::<(), SpoolError>(())
+        })
+    });
+    for client in parts.collect::<Vec<_>>() {
+        client.await??;
+    }
+    Ok(())
+}
+
 /// Sends batches by several clients at once, then writes the same groups without a service.
 pub(crate) fn against_the_disk() -> Result<(), Box<dyn Error>> {
     let dir = tempfile::tempdir()?;
@@ -62,11 +112,11 @@ pub(crate) fn against_the_disk() -> Result<(), Box<dyn Error>> {
 
     // Warm: threads, buffers, the first segment.
     send(address, CLIENTS, 10, "warm")?;
-    let (cpu, memory) = (cpu_of(&child)?, memory_of(&child)?);
+    let (cpu, memory) = (cpu_of(child.id())?, memory_of(&child)?);
     let begun = Instant::now();
     let mut latencies = send(address, CLIENTS, BATCHES, "load")?;
     let took = begun.elapsed();
-    let (cpu, grown) = (cpu_of(&child)? - cpu, memory_of(&child)?.saturating_sub(memory));
+    let (cpu, grown) = (cpu_of(child.id())? - cpu, memory_of(&child)?.saturating_sub(memory));
     drop(child.stdin.take());
     let groups: Vec<usize> =
         lines.map_while(Result::ok).filter_map(|line| line.strip_prefix("group ")?.parse().ok()).collect();
@@ -92,6 +142,10 @@ pub(crate) fn against_the_disk() -> Result<(), Box<dyn Error>> {
         "CPU for an event, from the socket to the disk",
         format!("{:>9.2} µs", cpu.as_secs_f64() * 1e6 / narrow(events)),
     );
+    let (both, alone) = apart(dir.path())?;
+    let micros = |time: Duration| format!("{:>9.2} µs", time.as_secs_f64() * 1e6);
+    line("  of which to read and stamp it", micros(both.saturating_sub(alone)));
+    line("  of which to append it, with the kernel's part of the syncs", micros(alone));
     line("syncs for a batch of 100 events", format!("{:>9.2}", narrow(groups.len()) / narrow(batches)));
     line("latency of a batch, p50 and p99", format!("{:>9.1?} {:.1?}", at(50), at(99)));
     line("memory grown during the load", format!("{:>6} MB", grown >> 20));
@@ -175,8 +229,8 @@ fn bare(path: &Path, groups: &[usize]) -> std::io::Result<Duration> {
 }
 
 /// Time on processors that a process took so far.
-fn cpu_of(child: &Child) -> Result<Duration, Box<dyn Error>> {
-    let stat = std::fs::read_to_string(format!("/proc/{}/stat", child.id()))?;
+fn cpu_of(process: u32) -> Result<Duration, Box<dyn Error>> {
+    let stat = std::fs::read_to_string(format!("/proc/{process}/stat"))?;
     let (_, fields) = stat.rsplit_once(") ").ok_or("no stat")?;
     let ticks: u64 = fields.split(' ').skip(11).take(2).map(|field| field.parse::<u64>().unwrap_or(0)).sum();
     // The kernel counts in hundredths of a second, whatever its own clock.
