@@ -184,7 +184,9 @@ fn resolve(place: &str, secret: &Secret, problems: &mut Problems) -> Option<Secr
 
 /// Whether a name can stand in history, paths and messages.
 fn check_name(place: &str, name: &str, problems: &mut Problems) {
-    if name.trim() != name || name.is_empty() || name.len() > MAX_NAME || name.chars().any(char::is_control) {
+    // A browser takes dots alone in an address for folders.
+    let dots = matches!(name, "." | "..");
+    if dots || name.trim() != name || name.is_empty() || name.len() > MAX_NAME || name.chars().any(char::is_control) {
         problems.add(
             place,
             format!("it is no name of 1 to {MAX_NAME} bytes"),

@@ -108,6 +108,16 @@ fn text_that_is_no_toml_names_its_line() {
 }
 
 #[test]
+fn names_can_stand_in_an_address() {
+    let named = |name: &str| Config::parse(&format!("{LEAST}[[warehouse]]\nname = \"{name}\"\nuri = \"sqlite:w\"\n"));
+    for name in ["", " a", ".", "..", "a\\u0007b"] {
+        let found = named(name).unwrap_err().to_string();
+        assert!(found.contains("it is no name of 1 to"), "{name:?}: {found}");
+    }
+    assert!(named("...").is_ok() && named("main / EU ü?").is_ok());
+}
+
+#[test]
 fn two_warehouses_cannot_fill_one_schema() {
     let two = |prefix: &str| {
         Config::parse(&format!(

@@ -18,6 +18,7 @@ use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
+use tokio_io_timeout::TimeoutStream;
 
 /// Who a request came from, in its extensions. Behind a proxy it is the proxy.
 #[derive(Clone, Copy, Debug)]
@@ -30,13 +31,20 @@ pub struct Limits {
     pub connections: usize,
     /// How long the head of a request may take, and a connection may be idle.
     pub head: Duration,
+    /// How long a client may leave an answer unread.
+    pub write: Duration,
     /// How long connections that are being answered may go on after the end was asked for.
     pub grace: Duration,
 }
 
 impl Default for Limits {
     fn default() -> Self {
-        Limits { connections: 1_000, head: Duration::from_secs(30), grace: Duration::from_secs(10) }
+        Limits {
+            connections: 1_000,
+            head: Duration::from_secs(30),
+            write: Duration::from_secs(30),
+            grace: Duration::from_secs(10),
+        }
     }
 }
 
@@ -91,6 +99,8 @@ pub async fn serve(
             continue;
         };
         let _ = stream.set_nodelay(true);
+        let mut stream = TimeoutStream::new(stream);
+        stream.set_write_timeout(Some(limits.write));
         let app = TowerToHyperService::new(app.clone());
         let service = service_fn(move |mut request: hyper::Request<Incoming>| {
             request.extensions_mut().insert(Peer(peer));
@@ -100,7 +110,7 @@ pub async fn serve(
             .timer(TokioTimer::new())
             .header_read_timeout(limits.head)
             .max_buf_size(BUFFER)
-            .serve_connection(TokioIo::new(stream), service);
+            .serve_connection(TokioIo::new(Box::pin(stream)), service);
         let connection = graceful.watch(connection);
         metrics.ingest.connections.inc();
         let metrics = metrics.clone();

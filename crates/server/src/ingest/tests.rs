@@ -254,6 +254,18 @@ async fn a_slow_head_is_cut_off_and_the_others_are_served() {
 }
 
 #[tokio::test]
+async fn who_does_not_read_is_cut_off() {
+    let dir = tempfile::tempdir().unwrap();
+    let server = start(dir.path(), false, Limits { write: Duration::from_millis(200), ..Limits::default() }).await;
+    let mut deaf = TcpStream::connect(server.address).await.unwrap();
+    // Until the answers fill all buffers, the server writes no more and therefore reads no more, and closes.
+    let request = b"OPTIONS /v1/track HTTP/1.1\r\nhost: x\r\n\r\n".repeat(1_000);
+    let closed = async { while deaf.write_all(&request).await.is_ok() {} };
+    tokio::time::timeout(Duration::from_secs(60), closed).await.expect("the connection is closed");
+    assert_eq!(server.post("/v1/track", r#"{"writeKey":"demo","userId":"u"}"#).await.status, 200);
+}
+
+#[tokio::test]
 async fn the_end_lets_running_requests_end() {
     let dir = tempfile::tempdir().unwrap();
     let mut server = start(dir.path(), false, Limits::default()).await;

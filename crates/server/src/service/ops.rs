@@ -30,14 +30,20 @@ pub(super) fn router(control: Control, metrics: Arc<Metrics>, measures: Measures
 
 /// Ready is who can keep what it takes, whatever warehouses do: their calls wait in the spool.
 async fn ready(State(ops): State<Ops>) -> impl IntoResponse {
-    let config = ops.control.config();
-    let spools = config.spaces().into_iter().all(|space| ops.spools.get(space).is_some());
-    let state = ops.control.warehouses();
-    match (spools, state) {
-        (true, Ok(_)) => (StatusCode::OK, "ready\n".to_owned()),
-        (false, _) => (StatusCode::SERVICE_UNAVAILABLE, "not ready: a spool is not open\n".to_owned()),
-        (_, Err(refusal)) => (StatusCode::SERVICE_UNAVAILABLE, format!("not ready: {refusal}\n")),
+    match why_not(&ops).await {
+        None => (StatusCode::OK, "ready\n".to_owned()),
+        Some(why) => (StatusCode::SERVICE_UNAVAILABLE, format!("not ready: {why}\n")),
     }
+}
+
+async fn why_not(ops: &Ops) -> Option<String> {
+    for space in ops.control.config().spaces() {
+        let Some(spool) = ops.spools.get(space) else { return Some(format!("the spool of {space} is not open")) };
+        if let Err(error) = spool.ready().await {
+            return Some(format!("{space}: {error}; to do: {}", error.remedy()));
+        }
+    }
+    ops.control.warehouses().err().map(|refusal| refusal.to_string())
 }
 
 async fn metrics_text(State(ops): State<Ops>) -> impl IntoResponse {

@@ -39,7 +39,7 @@ use format::{HEAD, Head};
 use std::fmt;
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc};
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -80,7 +80,7 @@ impl fmt::Debug for SpoolOptions {
 pub type OnGroup = Arc<dyn Fn(&Group) + Send + Sync>;
 
 /// What was written and synced at once.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Default)]
 pub struct Group {
     /// Records.
     pub records: usize,
@@ -159,6 +159,8 @@ struct Shared {
     /// The latest time given out.
     clock: AtomicI64,
     waiting: AtomicUsize,
+    /// Whether the latest group was not kept.
+    failing: AtomicBool,
 }
 
 impl Shared {
@@ -238,6 +240,7 @@ impl Spool {
             log: Mutex::new(Log { segments, end }),
             clock: AtomicI64::new(newest),
             waiting: AtomicUsize::new(0),
+            failing: AtomicBool::new(false),
         });
         let (jobs, queue) = mpsc::channel();
         let queue_bytes = options.queue_bytes;
@@ -289,10 +292,23 @@ impl Spool {
             waiting.fetch_sub(bytes, Ordering::Relaxed);
             return Err(SpoolError::Busy);
         }
+        self.ask(records, bytes).await
+    }
+
+    /// Whether the disk takes bytes. If it refused the latest ones, it is tried anew, with bytes that are taken back.
+    pub async fn ready(&self) -> Result<(), SpoolError> {
+        if self.0.shared.failing.load(Ordering::Relaxed) {
+            self.ask(Vec::new(), 0).await?;
+        }
+        Ok(())
+    }
+
+    /// Gives the thread records that `waiting` has counted, or none for a trial.
+    async fn ask(&self, records: Vec<NewRecord>, bytes: usize) -> Result<u64, SpoolError> {
         let (answer, answered) = oneshot::channel();
         let sent = self.0.jobs.as_ref().is_some_and(|jobs| jobs.send(Job { records, bytes, answer }).is_ok());
         if !sent {
-            waiting.fetch_sub(bytes, Ordering::Relaxed);
+            self.0.shared.waiting.fetch_sub(bytes, Ordering::Relaxed);
             return Err(SpoolError::Broken);
         }
         answered.await.unwrap_or(Err(SpoolError::Broken))

@@ -12,9 +12,11 @@ use tokio::sync::oneshot;
 
 /// Bytes after which a group takes no more.
 const GROUP_BYTES: usize = 4 << 20;
+/// Bytes that a trial writes and takes back.
+const TRIAL: usize = 64 << 10;
 const DAY: i64 = 24 * 3600 * 1_000_000;
 
-/// Records to be written, and who waits for them.
+/// Records to be written, and who waits for them. Without any it is a trial.
 #[derive(Debug)]
 pub(super) struct Job {
     pub(super) records: Vec<NewRecord>,
@@ -74,7 +76,12 @@ impl Writer {
             // Perhaps what failed can be undone now.
             self.broken = self.undo().is_err();
         }
-        let outcome = if self.broken { Err(SpoolError::Broken) } else { self.write(jobs, bytes) };
+        let outcome = match self.broken {
+            true => Err(SpoolError::Broken),
+            false if jobs.iter().all(|job| job.records.is_empty()) => self.trial().map(|()| vec![self.end; jobs.len()]),
+            false => self.write(jobs, bytes),
+        };
+        self.shared.failing.store(outcome.is_err(), Ordering::Relaxed);
         self.shared.waiting.fetch_sub(bytes, Ordering::Relaxed);
         match outcome {
             Ok(ends) => {
@@ -114,13 +121,8 @@ impl Writer {
             }
             ends.push(self.end + (self.group.len() - start) as u64);
         }
-        let mut group = Group {
-            records: jobs.iter().map(|job| job.records.len()).sum(),
-            bytes,
-            wrote: Default::default(),
-            synced: Default::default(),
-            ok: false,
-        };
+        let records = jobs.iter().map(|job| job.records.len()).sum();
+        let mut group = Group { records, bytes, ..Group::default() };
         let written = self.flush(fresh.is_some(), &mut group);
         if let Err(error) = written {
             self.tell(&group);
@@ -139,6 +141,18 @@ impl Writer {
         group.ok = true;
         self.tell(&group);
         Ok(ends)
+    }
+
+    /// Writes where the next group goes, syncs, and takes it back. What a crash leaves is a torn tail.
+    fn trial(&mut self) -> Result<(), SpoolError> {
+        let fresh = self.roll(self.newest)?;
+        self.group.clear();
+        self.group.extend(fresh.iter().flat_map(|head| head.bytes()));
+        self.group.resize(self.group.len() + TRIAL, 0);
+        let written = self.flush(fresh.is_some(), &mut Group::default());
+        let undone = self.undo();
+        self.broken = undone.is_err();
+        written.and(undone).map_err(SpoolError::of)
     }
 
     fn flush(&mut self, fresh: bool, group: &mut Group) -> std::io::Result<()> {

@@ -126,6 +126,8 @@ fn a_full_disk_is_answered_with_503_and_loses_nothing() {
     }
     assert!(accepted.len() > 100 && refused.len() == 20, "{} accepted, {} refused", accepted.len(), refused.len());
     assert!(service.metric("tablecast_refused_total{reason=\"disk_full\"}") >= 20.0);
+    let ready = service.get("/readyz");
+    assert!(ready.status == 503 && ready.body.contains("default: the disk of the spool is full"), "{ready:?}");
     service.kill();
 
     let mut service = service.wrapped(&[]);

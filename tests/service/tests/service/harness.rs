@@ -127,9 +127,13 @@ impl Service {
         request(self.address(), "POST", path, "", body.as_bytes()).expect("an answer")
     }
 
+    pub(crate) fn get(&self, path: &str) -> Answer {
+        request(self.address(), "GET", path, "", b"").expect("an answer")
+    }
+
     /// A counter or gauge of `/metrics`; 0 if it is not there.
     pub(crate) fn metric(&self, name: &str) -> f64 {
-        let text = request(self.address(), "GET", "/metrics", "", b"").expect("metrics").body;
+        let text = self.get("/metrics").body;
         let line = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
         line.map_or(0.0, |value| value.parse().expect("a number"))
     }

@@ -1,6 +1,7 @@
 //! A disk that is full: nothing is lost, nothing half written stays, and it goes on when there is room.
 
 use super::*;
+use std::io::Write;
 use std::process::Command;
 
 /// Names the folder to the process whose files may not grow.
@@ -26,9 +27,34 @@ async fn appends_until_there_is_no_room() {
         }
     }
     assert!(kept > 10 && kept + refused == 40, "{kept} kept, {refused} refused");
+    assert!(matches!(spool.ready().await, Err(SpoolError::Full(_))));
     // A small one fits where a large one does not.
     spool.append(record(40, "small")).await.unwrap();
     assert_eq!(all(&spool).unwrap().len(), kept + 1);
+    spool.ready().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_trial_of_the_disk_leaves_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    let files = || fs::read_dir(dir.path()).unwrap().map(|entry| entry.unwrap().metadata().unwrap().len()).sum::<u64>();
+    let spool = Spool::open(dir.path(), options()).unwrap();
+    for n in 0..3 {
+        let (bounds, bytes) = (spool.bounds(), files());
+        spool.0.shared.failing.store(true, Ordering::Relaxed);
+        spool.ready().await.unwrap();
+        assert!(!spool.0.shared.failing.load(Ordering::Relaxed), "the trial says that the disk is well again");
+        assert_eq!((spool.bounds(), files()), (bounds, bytes));
+        spool.append(record(n, "kept")).await.unwrap();
+    }
+    drop(spool);
+
+    // A trial that a crash cut short.
+    let file = list(dir.path()).unwrap().pop().map(|last| path(dir.path(), last.first)).unwrap();
+    File::options().append(true).open(file).unwrap().write_all(&[0; 30_000]).unwrap();
+    let spool = Spool::open(dir.path(), options()).unwrap();
+    assert_eq!(spool.recovery(), &Recovery { cut: 30_000, damaged: None });
+    assert_eq!(all(&spool).unwrap().len(), 3);
 }
 
 #[tokio::test]
