@@ -29,4 +29,4 @@ pub use tablecast_redshift as redshift;
 pub use tablecast_sqlite as sqlite;
 pub use timeout::{Limits, Timeout};
 pub use trace::Trace;
-pub use write::write;
+pub use write::{write, write_into};

@@ -2,7 +2,7 @@
 
 use serde::ser::{SerializeMap, SerializeSeq};
 use serde::{Serialize, Serializer};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use tablecast_core::schema::TableKind;
 use tablecast_core::{Change, CommitId, Counts, Ident, Receipt};
 
@@ -23,6 +23,9 @@ pub struct Report {
     /// already counts too.
     #[serde(skip)]
     pub reasons: BTreeMap<(String, String), u64>,
+    /// The columns that the calls had values for, by table; not part of the JSON.
+    #[serde(skip)]
+    pub columns: BTreeMap<Ident, BTreeSet<Ident>>,
 }
 
 /// One durable commit.
@@ -51,6 +54,9 @@ impl Report {
         self.notice(later.notices);
         for (reason, count) in later.reasons {
             *self.reasons.entry(reason).or_default() += count;
+        }
+        for (table, columns) in later.columns {
+            self.columns.entry(table).or_default().extend(columns);
         }
     }
 

@@ -13,22 +13,33 @@ const ATTEMPTS: usize = 5;
 /// call it again after an error, nothing is loaded twice. Dropping the future is safe too.
 pub async fn write(warehouse: &dyn Warehouse, draft: &Draft) -> Result<Report> {
     let mut report = Report::default();
+    write_into(warehouse, draft, &mut report).await?;
+    Ok(report)
+}
+
+/// As [`write`], and adds to a report what was done, also where it ends in an error.
+///
+/// After an error the report has the changes that were made and the commits that were answered. A write that is
+/// repeated reports the rows of these as duplicates.
+pub async fn write_into(warehouse: &dyn Warehouse, draft: &Draft, report: &mut Report) -> Result<()> {
+    let mut own = Report::default();
     let mut earlier: BTreeMap<CommitId, Receipt> = BTreeMap::new();
-    for attempt in 1.. {
+    let mut attempt = 1;
+    let outcome = loop {
         let mut receipts = Vec::new();
-        let outcome = try_once(warehouse, draft, &mut report, &mut receipts).await;
-        match outcome {
-            Ok(()) => {
-                sum_up(&mut report, &receipts, earlier);
-                break;
-            }
+        match try_once(warehouse, draft, &mut own, &mut receipts).await {
             Err(error) if error.kind() == ErrorKind::SchemaMismatch && attempt < ATTEMPTS => {
                 earlier.extend(receipts.into_iter().map(|receipt| (receipt.id, receipt)));
+                attempt += 1;
             }
-            Err(error) => return Err(error),
+            outcome => {
+                sum_up(&mut own, &receipts, earlier, outcome.is_ok());
+                break outcome;
+            }
         }
-    }
-    Ok(report)
+    };
+    report.extend(own);
+    outcome
 }
 
 async fn try_once(
@@ -58,22 +69,30 @@ async fn try_once(
     // Whatever an earlier attempt had planned is in this plan again.
     report.reasons.clear();
     for commit in &plan.commits {
+        for load in &commit.loads {
+            let columns = load.columns.iter().map(|column| column.name.clone());
+            report.columns.entry(load.table.clone()).or_default().extend(columns);
+        }
+        receipts.push(warehouse.commit(commit).await?);
         for (reason, count) in commit.reasons() {
             *report.reasons.entry(reason).or_default() += count;
         }
-        receipts.push(warehouse.commit(commit).await?);
     }
     Ok(())
 }
 
-/// Counts the attempt that went through. Rows that an earlier attempt had loaded in commits of another
-/// cut come back as duplicates; this write loaded them all the same.
-fn sum_up(report: &mut Report, receipts: &[Receipt], mut earlier: BTreeMap<CommitId, Receipt>) {
+/// Counts the last attempt. If it went through, rows that an earlier attempt had loaded in commits of another
+/// cut came back as duplicates; this write loaded them all the same.
+fn sum_up(report: &mut Report, receipts: &[Receipt], mut earlier: BTreeMap<CommitId, Receipt>, through: bool) {
     for receipt in receipts {
         match earlier.remove(&receipt.id) {
             Some(first) => report.receipt(&first),
             None => report.receipt(receipt),
         }
+    }
+    if !through {
+        earlier.values().for_each(|receipt| report.receipt(receipt));
+        return;
     }
     for (table, counts) in earlier.values().flat_map(|receipt| &receipt.tables) {
         if let Some(sum) = report.tables.get_mut(table) {

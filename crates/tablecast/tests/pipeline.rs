@@ -8,7 +8,7 @@ use tablecast::core::memory::Memory;
 use tablecast::core::testing::Probe;
 use tablecast::{
     Catalog, Change, Commit, Cut, Dialect, Draft, Error, ErrorKind, Ident, Options, Origin, Pipeline, Receipt,
-    Rehearsal, Result, Rules, Type, Warehouse,
+    Rehearsal, Report, Result, Rules, Type, Warehouse,
 };
 use tokio::sync::Semaphore;
 
@@ -103,6 +103,21 @@ async fn write_counts_and_a_second_write_is_a_replay() {
     assert!(again.changes.is_empty() && again.commits[0].replayed);
     assert_eq!(again.tables["identifies"], counts);
     assert_eq!(warehouse.ids("users").await, ["u000001", "u000002", "u000003"]);
+}
+
+#[tokio::test]
+async fn an_error_leaves_a_report_of_what_was_done() {
+    let warehouse = Hindered::new(OPEN);
+    let mut draft = Draft::new(&Rules::default(), warehouse.dialect());
+    draft.push_line(&call(1));
+    warehouse.errors.lock().unwrap().push(ErrorKind::Unavailable);
+    let mut report = Report::default();
+    tablecast::write_into(&*warehouse, &draft, &mut report).await.unwrap_err();
+    assert!(report.changes.iter().any(|change| change.to_string().starts_with("create table users")));
+    assert!(report.columns["users"].contains("n") && report.tables.is_empty());
+    // The same report goes on.
+    tablecast::write_into(&*warehouse, &draft, &mut report).await.unwrap();
+    assert_eq!((report.tables["users"].loaded, report.commits.len()), (1, 1));
 }
 
 #[tokio::test]
