@@ -201,21 +201,25 @@ impl State {
         self.change(|state| state.execute(sql::ABANDON, params![id, now, to_json(trouble)]).map(drop))
     }
 
-    /// How far the unfinished ones of a kind are in a space.
-    pub(crate) fn unfinished(&self, kind: Kind, space: &str) -> Result<Vec<u64>> {
+    /// How far the unfinished ones of a kind are in a warehouse's space.
+    pub(crate) fn unfinished(&self, kind: Kind, warehouse: &str, space: &str) -> Result<Vec<u64>> {
         self.read(|state| {
             let mut query = state.prepare(sql::UNFINISHED)?;
-            let rows = query.query_map([kind.as_str(), space], |row| Ok(offset(row.get(0)?)))?;
+            let rows = query.query_map([kind.as_str(), warehouse, space], |row| Ok(offset(row.get(0)?)))?;
             rows.collect()
         })
     }
 
-    /// After a crash: what was running is over, except backfills, which go on where they were. Old rows go.
-    pub(crate) fn recover(&self, now: i64, oldest: i64) -> Result<()> {
+    /// Takes away rows that began before a time, in µs since 1970.
+    pub(crate) fn prune(&self, oldest: i64) -> Result<()> {
+        self.change(|state| state.execute(sql::PRUNE, [oldest]).map(drop))
+    }
+
+    /// After a crash: what was running is over, except backfills, which go on where they were.
+    pub(crate) fn recover(&self, now: i64) -> Result<()> {
         self.change(|state| {
             state.execute(sql::INTERRUPT, params![now, to_json(&interrupted())])?;
-            state.execute(sql::RESUME, [])?;
-            state.execute(sql::PRUNE, [oldest]).map(drop)
+            state.execute(sql::RESUME, []).map(drop)
         })
     }
 }

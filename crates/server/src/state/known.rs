@@ -5,7 +5,6 @@ use super::{ReasonCount, State, offset, sql, stored};
 use crate::config::{Item, ItemKind};
 use rusqlite::{Connection, params};
 use tablecast::Result;
-use tablecast::core::Change;
 
 impl State {
     /// The tables and columns that the syncs of a warehouse have met so far, without Tablecast's own.
@@ -31,15 +30,8 @@ pub(super) fn note(state: &Connection, step: &Step<'_>) -> rusqlite::Result<()> 
     for table in step.report.tables.keys().filter(|table| is_event(table.as_str())) {
         know(ItemKind::Table, table.as_str())?;
     }
-    for change in &step.report.changes {
-        let (table, columns) = match change {
-            Change::CreateTable { table, columns, .. } => {
-                (table, columns.iter().map(|(column, _)| column).collect::<Vec<_>>())
-            }
-            Change::AddColumn { table, column, .. } => (table, vec![column]),
-            Change::Widen { .. } | Change::Grow { .. } => continue,
-        };
-        for column in columns.into_iter().filter(|_| is_event(table.as_str())) {
+    for (table, columns) in step.report.columns.iter().filter(|(table, _)| is_event(table.as_str())) {
+        for column in columns {
             know(ItemKind::Column, &format!("{table}.{column}"))?;
         }
     }

@@ -17,6 +17,8 @@ pub struct Position {
     pub schema: Option<String>,
     /// The warehouse's address at the last sync, without secrets.
     pub address: Option<String>,
+    /// Nothing at or after it was ever sent to the warehouse. A sync that failed may have got beyond the cursor.
+    pub tried: u64,
 }
 
 /// A part of the spool that was loaded without something that was off.
@@ -81,22 +83,19 @@ impl State {
             interrupt(state, warehouse, space, now)?;
             let before = position(state, warehouse, space)?;
             let from = before.as_ref().map_or(first, |position| position.cursor).max(first);
+            let tried = before.as_ref().map_or(0, |position| position.tried).max(from);
             let known = gaps(state, warehouse, space)?;
             for gap in &known {
                 if gap.until.is_none() && !off.0.contains(&gap.item) {
-                    if gap.since < from {
-                        state.execute(sql::CLOSE_GAP, params![gap.id, stored(from)])?;
+                    if gap.since < tried {
+                        state.execute(sql::CLOSE_GAP, params![gap.id, stored(tried)])?;
                     } else {
                         state.execute(sql::DROP_GAP, params![gap.id])?;
                     }
                 }
             }
-            let open: BTreeSet<&Item> = known.iter().filter(|gap| gap.until.is_none()).map(|gap| &gap.item).collect();
-            for item in off.0.iter().filter(|item| !open.contains(item)) {
-                let kind = item.kind.as_str();
-                state.execute(sql::OPEN_GAP, params![warehouse, space, kind, item.name, stored(from)])?;
-            }
-            state.execute(sql::SETTLE, params![warehouse, space, stored(from), schema, address])?;
+            open_gaps(state, warehouse, space, off, from)?;
+            state.execute(sql::SETTLE, params![warehouse, space, stored(from), schema, address, stored(to)])?;
             let id = match waiting {
                 Some(id) => {
                     state.execute(sql::START_SYNC, params![id, now, schema, stored(from), stored(to)])?;
@@ -112,6 +111,36 @@ impl State {
                 )?,
             };
             Ok(Begun { id, from, address: before.and_then(|position| position.address) })
+        })
+    }
+
+    /// Notes that rows from here on are loaded without what is off: by a fill or a backfill, which may begin before the
+    /// gaps do.
+    pub(crate) fn lacks(&self, warehouse: &str, space: &str, off: &Off, from: u64) -> Result<()> {
+        self.change(|state| {
+            for gap in gaps(state, warehouse, space)?.iter().filter(|gap| gap.until.is_none()) {
+                if off.0.contains(&gap.item) {
+                    state.execute(sql::WIDEN_GAP, params![gap.id, stored(from)])?;
+                }
+            }
+            open_gaps(state, warehouse, space, off, from)
+        })
+    }
+
+    /// How far any warehouse has come in a space.
+    pub(crate) fn farthest(&self, space: &str) -> Result<u64> {
+        self.read(|state| Ok(state.query_row(sql::FARTHEST, [space], |row| row.get(0)).optional()?.map_or(0, offset)))
+    }
+
+    /// Turns everything back to a place in a space whose spool ends there. Returns the warehouses that had come farther.
+    pub(crate) fn turn_back(&self, space: &str, end: u64) -> Result<Vec<String>> {
+        self.change(|state| {
+            let mut query = state.prepare(sql::BEYOND)?;
+            let beyond = query.query_map(params![space, stored(end)], |row| row.get(0))?.collect();
+            for step in sql::TURN_BACK {
+                state.execute(step, params![space, stored(end)])?;
+            }
+            beyond
         })
     }
 
@@ -146,9 +175,20 @@ impl State {
 fn position(state: &Connection, warehouse: &str, space: &str) -> rusqlite::Result<Option<Position>> {
     state
         .query_row(sql::POSITION, [warehouse, space], |row| {
-            Ok(Position { cursor: offset(row.get(0)?), schema: row.get(1)?, address: row.get(2)? })
+            let (cursor, tried) = (offset(row.get(0)?), offset(row.get(3)?));
+            Ok(Position { cursor, schema: row.get(1)?, address: row.get(2)?, tried })
         })
         .optional()
+}
+
+/// Opens gaps for what is off and has none that is open.
+fn open_gaps(state: &Connection, warehouse: &str, space: &str, off: &Off, from: u64) -> rusqlite::Result<()> {
+    let known = gaps(state, warehouse, space)?;
+    let open: BTreeSet<&Item> = known.iter().filter(|gap| gap.until.is_none()).map(|gap| &gap.item).collect();
+    for item in off.0.iter().filter(|item| !open.contains(item)) {
+        state.execute(sql::OPEN_GAP, params![warehouse, space, item.kind.as_str(), item.name, stored(from)])?;
+    }
+    Ok(())
 }
 
 fn gaps(state: &Connection, warehouse: &str, space: &str) -> rusqlite::Result<Vec<Gap>> {

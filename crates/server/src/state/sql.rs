@@ -14,6 +14,7 @@ BEGIN IMMEDIATE;
 CREATE TABLE positions (
   warehouse TEXT NOT NULL, space TEXT NOT NULL,
   cursor INTEGER NOT NULL,  -- everything before is in the warehouse
+  tried INTEGER NOT NULL DEFAULT 0,  -- nothing at or after it was ever sent there
   schema TEXT,              -- fixed by the first sync
   address TEXT,             -- of the last sync, without secrets
   PRIMARY KEY (warehouse, space)
@@ -68,10 +69,23 @@ COMMIT;
 
 pub(super) const ENROLL: &str =
     "INSERT INTO positions (warehouse, space, cursor) VALUES (?1, ?2, ?3) ON CONFLICT DO NOTHING";
-pub(super) const POSITION: &str = "SELECT cursor, schema, address FROM positions WHERE warehouse = ?1 AND space = ?2";
-pub(super) const SETTLE: &str =
-    "UPDATE positions SET cursor = ?3, schema = coalesce(schema, ?4), address = ?5 WHERE warehouse = ?1 AND space = ?2";
+pub(super) const POSITION: &str =
+    "SELECT cursor, schema, address, tried FROM positions WHERE warehouse = ?1 AND space = ?2";
+pub(super) const SETTLE: &str = "UPDATE positions SET cursor = ?3, schema = coalesce(schema, ?4), address = ?5, tried = max(tried, ?6) \
+     WHERE warehouse = ?1 AND space = ?2";
 pub(super) const MOVE: &str = "UPDATE positions SET cursor = max(cursor, ?3) WHERE warehouse = ?1 AND space = ?2";
+
+// a spool that has become shorter
+
+pub(super) const FARTHEST: &str = "SELECT max(cursor, tried) FROM positions WHERE space = ?1 ORDER BY 1 DESC LIMIT 1";
+pub(super) const BEYOND: &str = "SELECT warehouse FROM positions WHERE space = ?1 AND cursor > ?2";
+pub(super) const TURN_BACK: [&str; 4] = [
+    "UPDATE positions SET cursor = min(cursor, ?2), tried = min(tried, ?2) WHERE space = ?1",
+    "UPDATE gaps SET since = min(since, ?2), until = min(until, ?2) WHERE space = ?1",
+    "DELETE FROM gaps WHERE space = ?1 AND since >= until AND ?2 = ?2",
+    "UPDATE syncs SET begins = min(begins, ?2), reached = min(reached, ?2), ends = min(ends, ?2) \
+     WHERE space = ?1 AND status = 'waiting'",
+];
 
 // gaps
 
@@ -80,6 +94,7 @@ pub(super) const GAPS: &str =
 pub(super) const OPEN_GAP: &str = "INSERT INTO gaps (warehouse, space, kind, name, since) VALUES (?1, ?2, ?3, ?4, ?5)";
 pub(super) const CLOSE_GAP: &str = "UPDATE gaps SET until = ?2 WHERE id = ?1";
 pub(super) const SHRINK_GAP: &str = "UPDATE gaps SET since = max(since, ?2) WHERE id = ?1";
+pub(super) const WIDEN_GAP: &str = "UPDATE gaps SET since = min(since, ?2) WHERE id = ?1";
 pub(super) const DROP_GAP: &str = "DELETE FROM gaps WHERE id = ?1";
 
 // switches
@@ -142,7 +157,8 @@ pub(super) const LAST_RUN: &str =
 pub(super) const WAITING: &str = "status = 'waiting' AND warehouse = ?2";
 
 pub(super) const UNFINISHED: &str = "
-SELECT coalesce(reached, 0) FROM syncs WHERE status IN ('waiting', 'running') AND kind = ?1 AND space = ?2";
+SELECT coalesce(reached, 0) FROM syncs WHERE status IN ('waiting', 'running') AND kind = ?1 AND warehouse = ?2
+  AND space = ?3";
 pub(super) const FORGET_SCHEMAS: &str = "UPDATE positions SET schema = NULL WHERE warehouse = ?1";
 
 pub(super) const SPAN: &str = "SELECT coalesce(begins, 0), coalesce(ends, 0) FROM syncs WHERE id = ?1";

@@ -104,7 +104,7 @@ fn what_a_crash_leaves_is_over_and_a_backfill_goes_on() {
         state.request(place, (Kind::Backfill, Status::Waiting), 5_000_000, Some((0, 10)), Some(&request)).unwrap();
     state.start(backfill, place.2, (0, 10), 6_000_000).unwrap();
     assert_eq!(state.waiting("main").unwrap(), []);
-    state.recover(9_000_000, 0).unwrap();
+    state.recover(9_000_000).unwrap();
     let over = state.sync(sync.id).unwrap().unwrap().sync;
     assert_eq!((over.status, over.end.unwrap().as_microsecond()), (Status::Failure, 9_000_000));
     assert!(over.error.unwrap().what.contains("interrupted"));
@@ -115,7 +115,7 @@ fn what_a_crash_leaves_is_over_and_a_backfill_goes_on() {
     let of = |warehouse: &str| HistoryFilter { warehouse: Some(warehouse.into()), ..HistoryFilter::default() };
     assert_eq!(state.syncs(&of("other")).unwrap(), []);
     assert_eq!(state.last_run("main", "default").unwrap().unwrap().id, sync.id);
-    state.recover(9_000_000, 2_000_000).unwrap();
+    state.prune(2_000_000).unwrap();
     assert_eq!(state.sync(sync.id).unwrap(), None, "old rows go");
 }
 

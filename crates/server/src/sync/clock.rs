@@ -10,7 +10,7 @@ pub trait Clock: Debug + Send + Sync + 'static {
     /// Now, in µs since 1970.
     fn now(&self) -> i64;
 
-    /// Comes back at that time, in µs since 1970, or soon after.
+    /// Comes back at that time, in µs since 1970, or soon after; and soon after the clock was set back.
     fn until(&self, at: i64) -> BoxFuture<'_, ()>;
 }
 
@@ -29,11 +29,15 @@ impl Clock for SystemClock {
     fn until(&self, at: i64) -> BoxFuture<'_, ()> {
         Box::pin(async move {
             loop {
-                let left = u64::try_from(at.saturating_sub(self.now())).unwrap_or(0);
+                let now = self.now();
+                let left = u64::try_from(at.saturating_sub(now)).unwrap_or(0);
                 if left == 0 {
                     return;
                 }
                 tokio::time::sleep(Duration::from_micros(left).min(NAP)).await;
+                if self.now() < now {
+                    return;
+                }
             }
         })
     }

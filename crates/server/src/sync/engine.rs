@@ -7,15 +7,15 @@ use super::spools::Spools;
 use super::worker::Worker;
 use crate::config::{Config, Off, Problem, Problems, WarehouseConfig};
 use crate::state::{Kind, State, Status};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Duration;
 use tablecast::core::BoxFuture;
 use tablecast::{Ident, Limits, Result, RetryPolicy, Warehouse};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
-use tracing::{error, info};
+use tracing::{error, info, warn};
 
 /// Opens a schema of the warehouse at a URI.
 pub type Open = Arc<dyn Fn(String, Ident) -> BoxFuture<'static, Result<Arc<dyn Warehouse>>> + Send + Sync>;
@@ -42,8 +42,6 @@ pub struct EndedSync<'e> {
     pub time: Duration,
 }
 
-/// The longest time that rows of the history are kept, in µs.
-const HISTORY: i64 = 400 * 86_400_000_000;
 /// How often segments that nobody needs are looked for, in µs.
 const SWEEP: i64 = 600_000_000;
 
@@ -90,6 +88,8 @@ pub(super) struct Shared {
     pub(super) spools: Spools,
     pub(super) settings: Settings,
     pub(super) live: Live,
+    /// Warehouses, each with a space, that had come farther than the spool now reaches.
+    pub(super) turned_back: Mutex<BTreeSet<(String, String)>>,
     config: RwLock<Arc<Config>>,
     /// Raised whenever a task should look again.
     changed: watch::Sender<u64>,
@@ -131,11 +131,12 @@ impl Engine {
     pub fn new(config: Config, state: State, spools: Spools, settings: Settings) -> Result<Engine, Problems> {
         let now = settings.clock.now();
         let wrong = |error: tablecast::Error| Problems::one(Problem::new("data", error.to_string(), error.remedy()));
-        state.recover(now, now.saturating_sub(HISTORY)).map_err(wrong)?;
+        state.recover(now).map_err(wrong)?;
         let (changed, _) = watch::channel(0);
         let live = Live::default();
         let config = RwLock::new(Arc::new(config));
-        let engine = Engine(Arc::new(Shared { state, spools, settings, live, config, changed }));
+        let engine =
+            Engine(Arc::new(Shared { state, spools, settings, live, turned_back: Mutex::default(), config, changed }));
         let config = engine.0.config();
         engine.check(&config)?;
         engine.enroll(&config).map_err(wrong)?;
@@ -202,9 +203,13 @@ impl Engine {
                     tasks.insert(warehouse.name.clone(), self.start(&warehouse.name, stop.clone()));
                 }
             }
-            if shared.now() >= sweep {
+            let now = shared.now();
+            if now >= sweep {
                 super::retention::sweep(shared);
-                sweep = shared.now().saturating_add(SWEEP);
+            }
+            if now >= sweep || sweep > now.saturating_add(SWEEP) {
+                // Or the clock was set back.
+                sweep = now.saturating_add(SWEEP);
             }
             tokio::select! {
                 changed = stop.changed() => if changed.is_err() { break },
@@ -247,7 +252,27 @@ impl Engine {
         super::retention::sweep(&self.0);
     }
 
+    /// A spool may have lost its end: to a disk that lied, to damage, to a backup that was put back. Cursors beyond it
+    /// would leave out what is taken from now on.
+    fn turn_back(&self, space: &str) -> Result<()> {
+        // In this order, because a sync may be at work.
+        let farthest = self.0.state.farthest(space)?;
+        let Some((_, end)) = self.0.spools.get(space).map(|spool| spool.bounds()) else { return Ok(()) };
+        if farthest <= end {
+            return Ok(());
+        }
+        for warehouse in self.0.state.turn_back(space, end)? {
+            warn!(target: "tablecast", warehouse, space, lost = farthest - end, "the spool has lost its end: syncs go on from what is left");
+            let mut turned_back = self.0.turned_back.lock().unwrap_or_else(PoisonError::into_inner);
+            turned_back.insert((warehouse, space.to_owned()));
+        }
+        Ok(())
+    }
+
     fn enroll(&self, config: &Config) -> Result<()> {
+        for space in config.spaces() {
+            self.turn_back(space)?;
+        }
         for warehouse in &config.warehouses {
             for space in &warehouse.spaces {
                 let (first, end) = self.0.spools.get(space).map_or((0, 0), |spool| spool.bounds());

@@ -1,12 +1,18 @@
-//! Which segments of the spool are forgotten: old ones that every warehouse has passed.
+//! What is forgotten: old segments of the spool that every warehouse has passed, and old rows of the history.
 
 use super::engine::Shared;
 use crate::state::Kind;
 use tablecast::Result;
 use tracing::{error, info, warn};
 
-/// Removes what nobody needs.
+/// The longest time that rows of the history are kept, in µs.
+const HISTORY: i64 = 400 * 86_400_000_000;
+
+/// Removes what nobody needs, of the spools and of the history.
 pub(super) fn sweep(shared: &Shared) {
+    if let Err(error) = shared.state.prune(shared.now().saturating_sub(HISTORY)) {
+        error!(target: "tablecast", %error, to_do = error.remedy(), "old rows of the history stay");
+    }
     let config = shared.config();
     let older_than = shared.now().saturating_sub(i64::try_from(config.retention.as_micros()).unwrap_or(i64::MAX));
     for space in config.spaces() {
@@ -43,8 +49,8 @@ fn needed(shared: &Shared, space: &str) -> Result<u64> {
         needed = needed.min(position.map_or(0, |position| position.cursor));
         let gaps = shared.state.gaps(&warehouse.name, space)?;
         let to_fill = gaps.iter().filter(|gap| gap.until.is_some()).map(|gap| gap.since);
-        needed = to_fill.fold(needed, u64::min);
+        let backfills = shared.state.unfinished(Kind::Backfill, &warehouse.name, space)?;
+        needed = to_fill.chain(backfills).fold(needed, u64::min);
     }
-    let backfills = shared.state.unfinished(Kind::Backfill, space)?;
-    Ok(backfills.into_iter().fold(needed, u64::min))
+    Ok(needed)
 }

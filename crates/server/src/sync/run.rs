@@ -109,9 +109,9 @@ impl Run {
     /// How it ended, by what was loaded and noticed.
     pub(super) fn status(&self, whole: bool) -> Status {
         let noticed = self.discards > 0 || self.notices.iter().any(|notice| notice.level != crate::state::Level::Info);
-        match whole {
-            true if !noticed => Status::Success,
-            false if self.rows == 0 => Status::Failure,
+        match (whole, self.rows + self.discards) {
+            (true, _) if !noticed => Status::Success,
+            (_, 0) => Status::Failure,
             _ => Status::Partial,
         }
     }
@@ -166,12 +166,14 @@ impl Run {
             described?;
         }
         let loading = shared.now();
+        let mut report = Report::default();
         let written =
-            if draft.is_empty() { Ok(Report::default()) } else { tablecast::write(&*warehouse, &draft).await };
+            if draft.is_empty() { Ok(()) } else { tablecast::write_into(&*warehouse, &draft, &mut report).await };
         self.loading += shared.now() - loading;
         self.draft = Some(draft);
-        let report = written?;
-        self.take(shared, config, &report, reached)?;
+        // What was done before an error counts too; the place stays.
+        self.take(shared, config, &report, if written.is_ok() { reached } else { self.at })?;
+        written?;
         Ok(if self.at >= self.to { Cut::Done } else { Cut::More })
     }
 

@@ -8,7 +8,7 @@ use crate::config::{Item, Schedule, WarehouseConfig};
 use crate::state::{End, Gap, Kind, Notice, Status, Sync, Trouble};
 use std::collections::BTreeMap;
 use std::pin::pin;
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 use tablecast::{Error, Only, Result};
 use tokio::sync::watch;
@@ -35,6 +35,7 @@ struct Unit {
     failures: u32,
     /// No fill and no backfill before.
     side: i64,
+    side_failures: u32,
 }
 
 impl Unit {
@@ -42,13 +43,22 @@ impl Unit {
         self.retry.map_or(self.slot, |retry| retry.min(self.slot))
     }
 
-    /// The wait after one more failure.
-    fn back_off(&mut self, error: &Error) -> i64 {
-        self.failures += 1;
-        let first = if error.is_temporary() { SOON } else { LATER };
-        let doubled = 1_i64.checked_shl(self.failures - 1).map_or(LONGEST, |factor| first.saturating_mul(factor));
-        doubled.clamp(first, LONGEST)
+    /// What was planned by a clock that was set back since would come too late. Whether it was so.
+    fn bound(&mut self, now: i64) -> bool {
+        let before = (self.slot, self.retry, self.side);
+        let longest = now.saturating_add(LONGEST);
+        self.slot = self.slot.min(self.schedule.after(moment(now)).as_microsecond());
+        self.retry = self.retry.map(|retry| retry.min(longest));
+        self.side = self.side.min(longest);
+        before != (self.slot, self.retry, self.side)
     }
+}
+
+/// The wait after so many failures.
+fn back_off(failures: u32, error: &Error) -> i64 {
+    let first = if error.is_temporary() { SOON } else { LATER };
+    let doubled = 1_i64.checked_shl(failures - 1).map_or(LONGEST, |factor| first.saturating_mul(factor));
+    doubled.clamp(first, LONGEST)
 }
 
 /// What comes after a step.
@@ -95,7 +105,8 @@ impl Worker {
                 () = self.shared.settings.clock.until(until) => {}
             }
         }
-        self.lay_aside();
+        let side = std::mem::take(&mut self.side);
+        self.lay_aside(side);
     }
 
     /// Does what waits, and fills what it brings on.
@@ -119,6 +130,10 @@ impl Worker {
     async fn step(&mut self, warehouse: &WarehouseConfig, stop: &watch::Receiver<bool>) -> Result<Next> {
         self.refresh(warehouse)?;
         let now = self.shared.now();
+        if !self.once {
+            let moved = self.units.iter_mut().filter_map(|(space, unit)| unit.bound(now).then(|| space.clone()));
+            moved.collect::<Vec<_>>().iter().for_each(|space| self.show(space, UnitState::Idle));
+        }
         let waiting = self.shared.state.waiting(&self.name)?;
         if let Some(sync) = waiting.iter().find(|sync| sync.kind == Kind::Sync) {
             if self.units.contains_key(&sync.space) {
@@ -150,6 +165,8 @@ impl Worker {
     /// Takes up spaces and schedules as the configuration has them.
     fn refresh(&mut self, warehouse: &WarehouseConfig) -> Result<()> {
         self.units.retain(|space, _| warehouse.spaces.contains(space));
+        let gone = self.side.extract_if(.., |run| !warehouse.spaces.contains(&run.space)).collect();
+        self.lay_aside(gone);
         for space in &warehouse.spaces {
             let known = self.units.get(space).map(|unit| unit.schedule == warehouse.schedule);
             if known == Some(true) {
@@ -170,6 +187,7 @@ impl Worker {
                 retry: None,
                 failures: 0,
                 side: 0,
+                side_failures: 0,
             });
             unit.schedule = warehouse.schedule.clone();
             unit.slot = slot;
@@ -182,9 +200,10 @@ impl Worker {
     fn show(&self, space: &str, state: UnitState) {
         let Some(unit) = self.units.get(space) else { return };
         let next = (!self.once).then(|| moment(unit.due()));
-        let state = if state == UnitState::Idle && unit.failures > 0 { UnitState::Retrying } else { state };
+        let failures = unit.failures.max(unit.side_failures);
+        let state = if state == UnitState::Idle && failures > 0 { UnitState::Retrying } else { state };
         self.shared.live.change(&self.name, space, |live| {
-            (live.state, live.next, live.failures) = (state, next, unit.failures);
+            (live.state, live.next, live.failures) = (state, next, failures);
         });
     }
 
@@ -216,6 +235,12 @@ impl Worker {
         self.show(space, UnitState::Running);
 
         let mut run = Run::new(begun.id, Kind::Sync, warehouse, space, (begun.from, to.max(begun.from)), off);
+        let place = (self.name.clone(), space.to_owned());
+        if shared.turned_back.lock().unwrap_or_else(PoisonError::into_inner).remove(&place) {
+            run.notice(Notice::warning(
+                "the spool ended before what this warehouse had taken from it: its end was lost, and syncs go on from what is left",
+            ));
+        }
         if behind {
             run.notice(Notice::warning("calls that the warehouse lacks are no longer in the spool and were left out"));
         }
@@ -243,8 +268,8 @@ impl Worker {
             match &outcome {
                 Ok(()) => unit.failures = 0,
                 Err(error) => {
-                    let wait = unit.back_off(error);
-                    unit.retry = Some(now.saturating_add(wait));
+                    unit.failures += 1;
+                    unit.retry = Some(now.saturating_add(back_off(unit.failures, error)));
                 }
             }
         }
@@ -270,7 +295,11 @@ impl Worker {
             tokio::select! {
                 biased;
                 done = &mut cut => break done,
-                () = shared.settings.clock.until(slot) => self.skip(warehouse, &space, began)?,
+                () = shared.settings.clock.until(slot) => {
+                    if slot <= shared.now() {
+                        self.skip(warehouse, &space, began)?;
+                    }
+                }
             }
         };
         if self.units.get(&space).is_some_and(|unit| unit.slot <= shared.now()) {
@@ -341,8 +370,9 @@ impl Worker {
             run.notice(Notice::warning("the selection was changed: another fill takes up the rest"));
             self.end(&run, run.status(true), None, &[])?;
         }
-        let ready: Vec<String> =
-            self.units.iter().filter(|(_, unit)| unit.side <= now).map(|(space, _)| space.clone()).collect();
+        // A warehouse that takes no sync is not asked for a fill.
+        let ready = self.units.iter().filter(|(_, unit)| unit.side <= now && unit.failures == 0);
+        let ready: Vec<String> = ready.map(|(space, _)| space.clone()).collect();
         for space in ready {
             let at = match self.side.iter().position(|run| run.kind == Kind::Fill && run.space == space) {
                 Some(at) => at,
@@ -377,6 +407,7 @@ impl Worker {
         let place = (self.name.as_str(), space, schema.as_str());
         let now = self.shared.now();
         let id = self.shared.state.request(place, (Kind::Fill, Status::Running), now, Some((from, to)), None)?;
+        self.shared.state.lacks(&self.name, space, &off, from)?;
         let mut run = Run::new(id, Kind::Fill, warehouse, space, (from, to), off);
         let spool = self.shared.spools.get(space);
         let time = |offset| spool.as_ref().and_then(|spool| spool.time_at(offset)).map(moment);
@@ -405,6 +436,7 @@ impl Worker {
         if let Some(at) = self.side.iter().position(|run| run.kind == Kind::Backfill && ready(&run.space)) {
             let mut run = self.side.remove(at);
             if run.off != off {
+                self.shared.state.lacks(&self.name, &run.space, &off, run.at)?;
                 run.switch(off);
             }
             self.side_cut(run, warehouse, stop).await?;
@@ -429,6 +461,7 @@ impl Worker {
         let done = sync.progress.map_or(0, |progress| progress.done);
         let schema = warehouse.schema(&sync.space);
         self.shared.state.start(sync.id, schema.as_str(), (from, to), self.shared.now())?;
+        self.shared.state.lacks(&self.name, &sync.space, &off, from)?;
         let mut run = Run::new(sync.id, Kind::Backfill, warehouse, &sync.space, (from.saturating_add(done), to), off);
         if let Some(before) = self.shared.state.sync(sync.id)? {
             run.rows = before.sync.rows;
@@ -449,6 +482,21 @@ impl Worker {
         self.show(&run.space, UnitState::Running);
         let shared = self.shared.clone();
         let outcome = run.cut(&shared, warehouse, stop).await;
+        let (now, once) = (shared.now(), self.once);
+        if let Some(unit) = self.units.get_mut(&run.space) {
+            match &outcome {
+                Ok(_) => unit.side_failures = 0,
+                Err(error) => {
+                    unit.side_failures += 1;
+                    let wait = back_off(unit.side_failures, error);
+                    unit.side = if once { i64::MAX } else { now.saturating_add(wait) };
+                }
+            }
+        }
+        // What is wrong with syncs stays to be seen.
+        if outcome.is_err() || self.units.get(&run.space).is_some_and(|unit| unit.failures == 0) {
+            self.show_trouble(&run.space, outcome.as_ref().err().map(Trouble::from));
+        }
         self.show(&run.space, UnitState::Idle);
         match outcome {
             Ok(Cut::More | Cut::Stopped) => {
@@ -462,10 +510,6 @@ impl Worker {
             }
             Err(error) => {
                 let trouble = Trouble::from(&error);
-                let wait = if error.is_temporary() { SOON } else { LATER };
-                if let Some(unit) = self.units.get_mut(&run.space) {
-                    unit.side = if self.once { i64::MAX } else { self.shared.now().saturating_add(wait) };
-                }
                 if run.kind == Kind::Backfill && error.is_temporary() && !self.once {
                     let (preparation_ms, loading_ms) = run.times();
                     warn!(target: "tablecast", warehouse = self.name, space = run.space, %error, to_do = error.remedy(), "a backfill waits");
@@ -485,14 +529,14 @@ impl Worker {
         self.shared.state.abandon(sync.id, self.shared.now(), &trouble)
     }
 
-    /// Leaves fills and backfills so that they go on at the next start.
-    fn lay_aside(&mut self) {
-        for mut run in std::mem::take(&mut self.side) {
+    /// Leaves fills and backfills so that they go on at the next start, or when their space is back.
+    fn lay_aside(&self, side: Vec<Run>) {
+        for mut run in side {
             let laid = if run.kind == Kind::Backfill {
                 let (preparation_ms, loading_ms) = run.times();
                 self.shared.state.rest(run.id, preparation_ms, loading_ms, None)
             } else {
-                run.notice(Notice::warning("the service ended: another fill takes up the rest"));
+                run.notice(Notice::warning("it was broken off: another fill takes up the rest"));
                 self.end(&run, run.status(true), None, &[])
             };
             if let Err(error) = laid {

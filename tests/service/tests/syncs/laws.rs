@@ -10,6 +10,9 @@ use tablecast_testkit::generate::{Mode, events};
 use tablecast_testkit::random::Random;
 use tablecast_testkit::{Dump, dump};
 
+/// One answer in so many is lost.
+const LOSE: u64 = 5;
+
 fn items() -> Vec<Item> {
     let mut items: Vec<Item> = ["identifies", "users", "tracks", "identities", "accounts", "audience_entered", "pages"]
         .map(Item::table)
@@ -60,7 +63,7 @@ async fn chaos(seed: u64) -> Result<(), String> {
     let mut random = Random::new(seed);
     let lines: Vec<Vec<u8>> = events(seed, Mode::Clean, 60).into_iter().map(|event| event.line).collect();
     let mut world = World::new(&config(&[("main", "rules = { cut = { events = 7 } }")]));
-    *world.gate.lose.lock().unwrap() = 5;
+    *world.gate.lose.lock().unwrap() = LOSE;
     let all = items();
     let mut posted = 0;
     let mut story = Vec::new();
@@ -91,8 +94,12 @@ async fn chaos(seed: u64) -> Result<(), String> {
                 story.push("backfill".into());
             }
             3 | 6 => {
+                // Sometimes all that it commits goes unanswered.
+                let lose = if random.one_in(3) { 1 } else { LOSE };
+                *world.gate.lose.lock().unwrap() = lose;
                 world.sync().await;
-                story.push("sync".into());
+                *world.gate.lose.lock().unwrap() = LOSE;
+                story.push(format!("sync that loses one answer in {lose}"));
             }
             _ => {
                 world.control().sync_now(None, None).map_err(|refusal| refusal.to_string())?;

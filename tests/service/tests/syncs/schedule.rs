@@ -66,6 +66,24 @@ async fn syncs_begin_by_the_schedule_and_a_new_schedule_holds_at_once() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_clock_that_is_set_back_stops_no_sync() {
+    let world = World::new(&config(&[("main", "every = \"1 hour\"")]));
+    let years = 10 * 365 * 24 * HOUR;
+    world.clock.advance(years);
+    let running = Running::start(&world);
+    succeeded(&world, "main", 1).await;
+    waits(&world, "main", &world.clock).await;
+    world.clock.advance(-years);
+    until("a near sync", || unit(&world, "main").next == Some(at(START + HOUR))).await;
+    world.clock.advance(HOUR);
+    succeeded(&world, "main", 2).await;
+    running.end().await;
+    let running = Running::start(&world);
+    until("a near sync after a start", || unit(&world, "main").next == Some(at(START + 2 * HOUR))).await;
+    running.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_sync_that_would_overlap_is_skipped_and_recorded() {
     let world = World::new(&config(&[("main", "every = \"1 hour\"")]));
     world.post(&[Call::identify("m1", "u1").line()]).await;

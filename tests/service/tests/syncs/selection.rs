@@ -2,7 +2,7 @@
 
 use crate::support::{DAY, World, config};
 use tablecast_server::config::Item;
-use tablecast_server::state::{Kind, Status};
+use tablecast_server::state::{BackfillRequest, Kind, Status};
 use tablecast_server::sync::{OffWhy, RefusalKind, SelectRequest};
 use tablecast_testkit::generate::Call;
 
@@ -179,4 +179,76 @@ async fn what_cannot_be_switched_is_refused_with_what_to_do() {
     assert_eq!(control.select(&unknown).unwrap_err().kind, RefusalKind::NotFound);
     let off = &control.selection(None).unwrap()[0].off;
     assert_eq!((off.len(), off[0].by), (1, OffWhy::Configuration), "nothing was switched by any of it");
+}
+
+#[tokio::test]
+async fn what_a_failed_sync_had_loaded_already_is_filled_too() {
+    let world = World::new(&config(&[("main", ""), ("always", "")]));
+    let plan = [Item::column("identifies.plan")];
+    world.control().select(&select(&plan, &[])).unwrap();
+    world.post(&day(0)).await;
+    // The commits do their work, and their answers are lost: the cursor stays.
+    *world.gate.lose.lock().unwrap() = 1;
+    world.sync().await;
+    assert_eq!(world.last("main").sync.status, Status::Failure);
+    *world.gate.lose.lock().unwrap() = 0;
+    world.control().select(&select(&[], &plan)).unwrap();
+    world.engine.drain().await;
+    world.sync().await;
+    world.dump("main").await.must_equal(&world.dump("always").await, "after the fill").unwrap();
+}
+
+#[tokio::test]
+async fn what_a_backfill_loaded_without_something_is_filled_too() {
+    let mut world = World::new(&config(&[("always", "")]));
+    world.post(&day(0)).await;
+    world.sync().await;
+    world.restart(Some(&config(&[("always", ""), ("main", "history = false")])));
+    let plan = [Item::column("identifies.plan"), Item::computation("vip")];
+    world.control().select(&select(&plan, &[])).unwrap();
+    let backfill = BackfillRequest { warehouse: "main".into(), ..BackfillRequest::default() };
+    for number in 1..3 {
+        world.sync().await;
+        world.control().backfill(&backfill).unwrap();
+        world.engine.drain().await;
+        world.post(&day(number)).await;
+    }
+    world.control().select(&select(&[], &plan)).unwrap();
+    world.engine.drain().await;
+    world.sync().await;
+    world.dump("main").await.must_equal(&world.dump("always").await, "after the fill").unwrap();
+}
+
+#[tokio::test]
+async fn what_a_fill_loaded_without_something_is_filled_too() {
+    let world = World::new(&config(&[("main", ""), ("always", "")]));
+    let (table, column) = ([Item::table("identifies")], [Item::column("identifies.plan")]);
+    world.control().select(&select(&table, &[])).unwrap();
+    world.post(&day(0)).await;
+    world.sync().await;
+    world.control().select(&select(&column, &[])).unwrap();
+    world.post(&day(1)).await;
+    world.sync().await;
+    for item in [&table, &column] {
+        world.control().select(&select(&[], item)).unwrap();
+        world.engine.drain().await;
+    }
+    world.sync().await;
+    world.dump("main").await.must_equal(&world.dump("always").await, "after both").unwrap();
+}
+
+#[tokio::test]
+async fn what_a_failed_sync_made_can_be_switched() {
+    let world = World::new(&config(&[("main", "")]));
+    world.post(&day(0)).await;
+    *world.gate.lose.lock().unwrap() = 1;
+    world.sync().await;
+    let failed = world.last("main");
+    assert_eq!(failed.sync.status, Status::Failure);
+    assert!(failed.changes.iter().any(|change| change.starts_with("create table users")), "{:?}", failed.changes);
+    *world.gate.lose.lock().unwrap() = 0;
+    world.sync().await;
+    assert!(world.last("main").changes.is_empty(), "the tables were there");
+    let known = world.control().known("main").unwrap();
+    assert!(known.contains(&Item::column("users.plan")) && known.contains(&Item::table("bought")), "{known:?}");
 }

@@ -43,8 +43,9 @@ impl Clock for TestClock {
     fn until(&self, at: i64) -> BoxFuture<'_, ()> {
         let mut moved = self.0.subscribe();
         Box::pin(async move {
+            let mut before = *moved.borrow_and_update();
             // The sender lives as long as the clock.
-            let _ = moved.wait_for(|now| *now >= at).await;
+            let _ = moved.wait_for(|now| *now >= at || std::mem::replace(&mut before, *now) > *now).await;
         })
     }
 }
@@ -140,9 +141,20 @@ pub(crate) fn config(warehouses: &[(&str, &str)]) -> String {
 
 impl World {
     pub(crate) fn new(config: &str) -> World {
-        let dir = tempfile::tempdir().unwrap();
         let clock = Arc::new(TestClock(watch::channel(START).0));
-        let gate = Arc::<Gate>::default();
+        World::open(tempfile::tempdir().unwrap(), clock, Arc::default(), config)
+    }
+
+    /// The process ends, something happens to the segments of the spool, and the next one begins.
+    pub(crate) fn reopen(self, damage: impl FnOnce(Vec<std::path::PathBuf>)) -> World {
+        let segments = self.segments();
+        let World { dir, clock, gate, engine, state, spools, config } = self;
+        drop((engine, state, spools));
+        damage(segments);
+        World::open(dir, clock, gate, &config)
+    }
+
+    fn open(dir: tempfile::TempDir, clock: Arc<TestClock>, gate: Arc<Gate>, config: &str) -> World {
         let spools = Spools::default();
         let parsed = Config::parse(config).unwrap();
         for space in parsed.spaces() {
