@@ -19,7 +19,8 @@ mod tidy;
 mod venv;
 
 use std::path::{Path, PathBuf};
-use std::process::ExitCode;
+use std::os::unix::process::CommandExt;
+use std::process::{Command, ExitCode};
 use xshell::{Shell, cmd};
 
 /// What every command returns; the error says what to do.
@@ -41,6 +42,7 @@ const COMMANDS: [(&str, &str); 8] = [
 ];
 
 fn main() -> ExitCode {
+    forget_own_package();
     match run(std::env::args().skip(1).collect()) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
@@ -48,6 +50,22 @@ fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+/// Starts this program again without what cargo says of its package. Build scripts of dependencies look at these variables, so
+/// that a build from here and one by hand would each undo the other's.
+fn forget_own_package() {
+    let own = |name: &str| name.starts_with("CARGO_PKG_") || name.starts_with("CARGO_MANIFEST_");
+    let names: Vec<String> = std::env::vars().map(|(name, _)| name).filter(|name| own(name)).collect();
+    let Some(program) = std::env::current_exe().ok().filter(|_| !names.is_empty()) else { return };
+    let mut again = Command::new(program);
+    again.args(std::env::args_os().skip(1));
+    names.iter().for_each(|name| {
+        again.env_remove(name);
+    });
+    // Comes back only if it could not be started; then it goes on as it is.
+    let error = again.exec();
+    eprintln!("what cargo says of the package stays in the environment: {error}");
 }
 
 fn run(args: Vec<String>) -> Result {

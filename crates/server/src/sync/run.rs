@@ -244,7 +244,10 @@ impl Run {
         self.rows += rows;
         self.discards += discards;
         for notice in &report.notices {
-            self.notice(Notice::warning(notice.clone()));
+            // The planner's begin with what they are about.
+            let about = notice.split([' ', '.']).next().unwrap_or_default();
+            let table = report.columns.contains_key(about).then(|| about.to_owned());
+            self.notice(Notice { table, ..Notice::warning(notice.clone()) });
         }
         self.changes.extend(report.changes.iter().map(ToString::to_string));
         let gaps: Vec<i64> = self.gaps.iter().map(|gap| gap.id).collect();

@@ -163,3 +163,15 @@ async fn events_go_to_the_warehouses_that_they_name() {
     assert_eq!(world.control().sync_now(Some("nowhere"), None).unwrap_err().to_do, "name one of: main, other");
     assert!(world.control().sync_now(None, Some("nowhere")).is_err());
 }
+
+#[tokio::test]
+async fn a_table_near_its_limit_is_noticed_by_its_name() {
+    let world = World::new(&config(&[("main", "")]));
+    let traits: Vec<String> = (0..1_700).map(|n| format!(r#""t{n}": {n}"#)).collect();
+    world.post(&[Call::identify("m1", "u1").traits(&format!("{{{}}}", traits.join(","))).line()]).await;
+    world.sync().await;
+    let last = world.last("main");
+    let tables: Vec<&str> = last.notices.iter().filter_map(|notice| notice.table.as_deref()).collect();
+    assert!(tables.contains(&"identifies") && tables.contains(&"users"), "{:?}", last.notices);
+    assert_eq!(last.sync.status, Status::Partial);
+}

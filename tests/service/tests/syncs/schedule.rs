@@ -84,6 +84,25 @@ async fn a_clock_that_is_set_back_stops_no_sync() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_warehouse_goes_and_comes_back_while_the_service_runs() {
+    let parsed = |warehouses: &[(&str, &str)]| tablecast_server::Config::parse(&config(warehouses)).unwrap();
+    let world = World::new(&config(&[("main", ""), ("away", "")]));
+    let running = Running::start(&world);
+    succeeded(&world, "main", 1).await;
+    succeeded(&world, "away", 1).await;
+    world.engine.reload(parsed(&[("main", "")])).unwrap();
+    world.post(&[Call::identify("m1", "u1").line()]).await;
+    world.control().sync_now(None, None).unwrap();
+    succeeded(&world, "main", 2).await;
+    assert_eq!(count(&world, "away", Status::Success), 1);
+    world.engine.reload(parsed(&[("main", ""), ("away", "")])).unwrap();
+    world.control().sync_now(None, None).unwrap();
+    succeeded(&world, "away", 2).await;
+    assert_eq!(world.show("away", "identifies", &["id"]).await, ["m1"]);
+    running.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_sync_that_would_overlap_is_skipped_and_recorded() {
     let world = World::new(&config(&[("main", "every = \"1 hour\"")]));
     world.post(&[Call::identify("m1", "u1").line()]).await;
