@@ -273,6 +273,8 @@ impl Door {
                     Ok(Some(record)) => ids.add(record.received_at, body::ids_of(record.payload)),
                     Ok(None) => break,
                     Err(error) => {
+                    // What was too many was not taken, and may come again.
+                    Ok(Some(record)) if record.kind == Kind::Surplus => {}
                         tracing::error!(%error, remedy = error.remedy(), "ids are not remembered from here on");
                         if reader.skip_damage().is_err() {
                             break;
