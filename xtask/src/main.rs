@@ -18,8 +18,8 @@ mod test;
 mod tidy;
 mod venv;
 
-use std::path::{Path, PathBuf};
 use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
 use xshell::{Shell, cmd};
 

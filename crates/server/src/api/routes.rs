@@ -93,9 +93,12 @@ fn query<T>(query: Result<Query<T>, QueryRejection>) -> Answer<T> {
 }
 
 fn body<T: DeserializeOwned>(body: Result<Bytes, BytesRejection>) -> Answer<T> {
-    let body = body.map_err(|_| {
-        let what = format!("the body is longer than {LONGEST} bytes, or ended early");
-        Failure::new(StatusCode::PAYLOAD_TOO_LARGE, "bad_body", what, "send a shorter one")
+    let body = body.map_err(|error| match error.status() {
+        StatusCode::PAYLOAD_TOO_LARGE => {
+            let what = format!("the body is longer than {LONGEST} bytes");
+            Failure::new(StatusCode::PAYLOAD_TOO_LARGE, "bad_body", what, "send a shorter one")
+        }
+        _ => Failure::bad("bad_body", "the body ended early, or took too long", "send it again"),
     })?;
     let text: &[u8] = if body.is_empty() { b"{}" } else { &body };
     serde_json::from_slice(text).map_err(|error| {

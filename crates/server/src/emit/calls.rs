@@ -7,6 +7,11 @@ use serde_json::{Value, json};
 use std::fmt;
 use xxhash_rust::xxh3::Xxh3Default;
 
+/// Changes that are read at once.
+pub const MAX_CHANGES: usize = 10_000;
+/// Mobile ids that a change may have where they are sent.
+pub const MAX_DEVICES: usize = 100;
+
 /// Somebody entered or left an audience, or has a new value of a trait.
 ///
 /// With an `id` or a `timestamp` the same change gives the same calls however often it is told; without either, each
@@ -80,7 +85,7 @@ impl fmt::Display for Wrong {
 
 impl std::error::Error for Wrong {}
 
-/// Reads changes: one, an array of them, or `{"changes": […]}`.
+/// Reads changes: one, an array of them, or `{"changes": […]}`; at most [`MAX_CHANGES`].
 pub fn changes(json: &[u8]) -> Result<Vec<Change>, Wrong> {
     #[derive(Deserialize)]
     struct Many<'j> {
@@ -96,6 +101,10 @@ pub fn changes(json: &[u8]) -> Result<Vec<Change>, Wrong> {
     } else {
         vec![serde_json::from_slice(json).map_err(wrong)?]
     };
+    if all.len() > MAX_CHANGES {
+        let what = format!("these are {} changes; send at most {MAX_CHANGES} at once", all.len());
+        return Err(Wrong::new("too_many", what));
+    }
     let one = |(nth, raw): (usize, &RawValue)| {
         serde_json::from_str(raw.get())
             .map_err(|error| Wrong::new("bad_request", format!("change {nth}: {}", plain(&error))))
@@ -149,6 +158,9 @@ impl Computation {
         }
         let mut devices = vec![None];
         if self.mobile_ids {
+            if change.mobile_ids.len() > MAX_DEVICES {
+                return Err(Wrong::new("too_many", format!("a change has at most {MAX_DEVICES} mobile ids")));
+            }
             for device in &change.mobile_ids {
                 let platform = device.platform().filter(|_| !device.advertising_id.trim().is_empty());
                 let what = "a mobile id has a `type`, ios or android, and an `advertisingId`";

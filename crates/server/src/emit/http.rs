@@ -1,23 +1,19 @@
 //! `POST /v1/computations`: changes of computations in, for platforms that speak HTTP.
 
-use super::{Computations, Wrong, changes};
-use crate::ingest::{Ingest, MAX_CALLS};
-use crate::spool::SpoolError;
+use super::{Change, Computations, Wrong, changes};
+use crate::ingest::{Held, Ingest, MAX_BATCH, MAX_CALL, MAX_CALLS, Refusal, receive};
 use axum::Router;
-use axum::body::{Body, to_bytes};
+use axum::body::Body;
 use axum::extract::{Query, Request, State};
 use axum::http::header::{AUTHORIZATION, CONTENT_TYPE, RETRY_AFTER};
-use axum::http::{HeaderValue, Response, StatusCode};
+use axum::http::{HeaderMap, HeaderValue, Response, StatusCode};
 use axum::routing::post;
 use serde::Deserialize;
 use std::fmt;
 use std::sync::{Arc, PoisonError, RwLock};
-use std::time::Duration;
 
-/// Bytes that a request may have.
+/// Bytes that a request may have, after decompression.
 const LIMIT: usize = 4 << 20;
-/// How long a request may take to arrive.
-const BODY_SECONDS: u64 = 30;
 
 /// What the route needs. Share it by `Arc`.
 pub struct Door {
@@ -68,27 +64,69 @@ struct Where {
 async fn take(State(door): State<Arc<Door>>, Query(place): Query<Where>, request: Request) -> Response<Body> {
     match answer(&door, place, request).await {
         Ok(body) => json(StatusCode::OK, &body),
-        Err((status, Wrong { code, message })) => {
-            let body = serde_json::json!({"success": false, "code": code, "message": message});
-            let mut response = json(status, &body);
-            if status == StatusCode::SERVICE_UNAVAILABLE {
-                response.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("5"));
+        Err(Refusal { status, code, message, retry_after }) => {
+            let status = StatusCode::from_u16(status).unwrap_or(StatusCode::BAD_REQUEST);
+            let mut response = json(status, &serde_json::json!({"success": false, "code": code, "message": message}));
+            if let Some(seconds) = retry_after {
+                response.headers_mut().insert(RETRY_AFTER, seconds.into());
             }
             response
         }
     }
 }
 
-type Refusal = (StatusCode, Wrong);
-
 async fn answer(door: &Door, place: Where, request: Request) -> Result<serde_json::Value, Refusal> {
-    let refuse = |status, code, message: &str| (status, Wrong { code, message: message.to_owned() });
     let (parts, body) = request.into_parts();
-    let authorization = parts.headers.get(AUTHORIZATION).map(HeaderValue::as_bytes).unwrap_or_default();
     let computations = door.computations();
-    let space = if let Some(token) = crate::ingest::bearer(authorization) {
+    let space = space(door, &computations, place, &parts.headers)?;
+
+    let mut held = Held::new(&door.ingest);
+    let bytes = receive(&mut held, LIMIT, &parts.headers, body).await?;
+    // Read, the changes take about three times as much again.
+    held.take(3 * bytes.len())?;
+    let bad = |wrong: Wrong| Refusal::bad(wrong.code, wrong.message);
+    let changes = changes(&bytes).map_err(bad)?;
+    let now = crate::ingest::now();
+    let calls_of = |nth: usize, change: &Change| {
+        // Each change a moment later, so that the last of several of one person stands.
+        let now = now.saturating_add(i64::try_from(nth).unwrap_or(i64::MAX));
+        let numbered = |wrong: Wrong| bad(Wrong { message: format!("change {nth}: {wrong}"), ..wrong });
+        computations.calls(&space, change, &tablecast::core::time::format(now)).map_err(numbered)
+    };
+
+    // All are looked at before one is taken. They are not kept meanwhile: calls are much longer than their changes.
+    let mut count = 0;
+    for (nth, change) in changes.iter().enumerate() {
+        let calls = calls_of(nth, change)?;
+        if calls.iter().any(|call| call.len() > MAX_CALL) {
+            let message = format!("change {nth}: a call that it becomes is larger than {MAX_CALL} bytes");
+            return Err(Refusal::bad("too_large", message));
+        }
+        count += calls.len();
+    }
+    // One batch after the other; whoever is refused half way posts the same again, and what was taken is known.
+    let (mut batch, mut duplicates) = (Batch::default(), 0);
+    for (nth, change) in changes.iter().enumerate() {
+        for call in calls_of(nth, change)? {
+            if !batch.has_room(&call) {
+                duplicates += send(door, &space, batch.take()).await?;
+            }
+            batch.push(&call);
+        }
+    }
+    if count > 0 {
+        duplicates += send(door, &space, batch.take()).await?;
+    }
+    Ok(serde_json::json!({"success": true, "changes": changes.len(), "calls": count, "duplicates": duplicates}))
+}
+
+/// Whose changes they are, if who posts them may.
+fn space(door: &Door, computations: &Computations, place: Where, headers: &HeaderMap) -> Result<String, Refusal> {
+    let refuse = |status, code, message: &str| Refusal { status, code, message: message.to_owned(), retry_after: None };
+    let authorization = headers.get(AUTHORIZATION).map(HeaderValue::as_bytes).unwrap_or_default();
+    if let Some(token) = crate::ingest::bearer(authorization) {
         if !(door.token)(token) {
-            return Err(refuse(StatusCode::FORBIDDEN, "wrong_token", "this is not the token of the configuration"));
+            return Err(refuse(403, "wrong_token", "this is not the token of the configuration"));
         }
         let only = || {
             let mut spaces: Vec<&str> = computations.all().map(|computation| &*computation.space).collect();
@@ -96,71 +134,54 @@ async fn answer(door: &Door, place: Where, request: Request) -> Result<serde_jso
             if let [only] = *spaces { Some(only.to_owned()) } else { None }
         };
         let what = "computations of several spaces are set up: say which by ?space=NAME";
-        place.space.or_else(only).ok_or_else(|| refuse(StatusCode::BAD_REQUEST, "bad_request", what))?
+        place.space.or_else(only).ok_or_else(|| refuse(400, "bad_request", what))
     } else {
         let key = crate::ingest::basic(authorization);
         let what =
             "show the token as `Authorization: Bearer TOKEN`, or the write key of the space by Basic authentication";
-        let key = key.ok_or_else(|| refuse(StatusCode::UNAUTHORIZED, "no_token", what))?;
+        let key = key.ok_or_else(|| refuse(401, "no_token", what))?;
         let space = door.ingest.space_of(&key);
         let what = "no source has this write key, or it is that of another space";
         space
             .filter(|own| place.space.as_ref().is_none_or(|asked| asked == own))
-            .ok_or_else(|| refuse(StatusCode::FORBIDDEN, "unknown_source", what))?
-    };
-
-    let read = tokio::time::timeout(Duration::from_secs(BODY_SECONDS), to_bytes(body, LIMIT)).await;
-    let read = read.map_err(|_| refuse(StatusCode::REQUEST_TIMEOUT, "timeout", "the body took too long"))?;
-    let bytes = read.map_err(|_| {
-        refuse(StatusCode::BAD_REQUEST, "too_large", "the body is larger than 4 MiB, or ended too early")
-    })?;
-    let bad = |wrong: Wrong| (StatusCode::BAD_REQUEST, wrong);
-    let changes = changes(&bytes).map_err(bad)?;
-    let mut calls = Vec::new();
-    // Each change a moment later, so that the last of several of one person stands.
-    for (now, (nth, change)) in (crate::ingest::now()..).zip(changes.iter().enumerate()) {
-        let own = computations.calls(&space, change, &tablecast::core::time::format(now));
-        let numbered = |wrong: Wrong| bad(Wrong { message: format!("change {nth}: {wrong}"), ..wrong });
-        calls.extend(own.map_err(numbered)?);
+            .ok_or_else(|| refuse(403, "unknown_source", what))
     }
-    // One batch after the other; whoever is refused half way posts the same again, and what was taken is known.
-    let mut duplicates = 0;
-    for some in batches(&calls) {
-        let body = format!(r#"{{"batch":[{}]}}"#, some.join(","));
-        let taken = door.ingest.take(&space, body.as_bytes()).await.map_err(|error| {
-            if matches!(error, SpoolError::TooLong) {
-                return refuse(
-                    StatusCode::BAD_REQUEST,
-                    "too_large",
-                    "a call of one of the changes is larger than 32 KiB",
-                );
-            }
-            tracing::error!(space, %error, remedy = error.remedy(), "calls of computations were not taken");
-            let message =
-                "the calls could not be written; post the same again later, with `id` or `timestamp` in each change";
-            refuse(StatusCode::SERVICE_UNAVAILABLE, "unavailable", message)
-        })?;
-        duplicates += taken.duplicates;
-    }
-    Ok(serde_json::json!({
-        "success": true, "changes": changes.len(), "calls": calls.len(), "duplicates": duplicates
-    }))
 }
 
-/// Cuts calls into batches that ingest takes.
-pub(super) fn batches(calls: &[String]) -> Vec<&[String]> {
-    let (mut batches, mut from, mut bytes) = (Vec::new(), 0, 0);
-    for (at, call) in calls.iter().enumerate() {
-        if at > from && (at - from >= MAX_CALLS || bytes + call.len() > crate::ingest::MAX_BATCH - 1_000) {
-            batches.push(&calls[from..at]);
-            (from, bytes) = (at, 0);
-        }
-        bytes += call.len() + 1;
+/// Sends a batch body. How many of its calls were taken before.
+async fn send(door: &Door, space: &str, body: String) -> Result<u64, Refusal> {
+    let taken = door.ingest.take(space, body.as_bytes()).await.map_err(|error| {
+        tracing::error!(space, %error, remedy = error.remedy(), "calls of computations were not taken");
+        let message =
+            "the calls could not be written; post the same again later, with `id` or `timestamp` in each change";
+        Refusal::later("unavailable", message)
+    })?;
+    Ok(taken.duplicates)
+}
+
+/// Calls on their way into a batch body that ingest takes.
+#[derive(Debug, Default)]
+pub(super) struct Batch {
+    body: String,
+    calls: usize,
+}
+
+impl Batch {
+    pub(super) fn has_room(&self, call: &str) -> bool {
+        // An empty one takes any call that ingest takes.
+        self.calls < MAX_CALLS && self.body.len() + call.len() + 100 < MAX_BATCH
     }
-    if from < calls.len() {
-        batches.push(&calls[from..]);
+
+    pub(super) fn push(&mut self, call: &str) {
+        self.body.push_str(if self.calls == 0 { r#"{"batch":["# } else { "," });
+        self.body.push_str(call);
+        self.calls += 1;
     }
-    batches
+
+    /// The body; the next call begins another one.
+    pub(super) fn take(&mut self) -> String {
+        std::mem::take(self).body + "]}"
+    }
 }
 
 fn json(status: StatusCode, body: &serde_json::Value) -> Response<Body> {

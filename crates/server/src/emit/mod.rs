@@ -17,7 +17,7 @@ mod settings;
 #[cfg(test)]
 mod tests;
 
-pub use calls::{Change, Device, Wrong, changes};
+pub use calls::{Change, Device, MAX_CHANGES, MAX_DEVICES, Wrong, changes};
 pub use http::{Door, router};
 pub use settings::{Audience, Computation, Kind, Refused, Trait};
 

@@ -1,11 +1,14 @@
 //! Changes, and the calls that they become.
 
 use super::*;
-use crate::ingest::{Ingest, Keys, Limits, Settings, serve};
+use crate::ingest::{Held, Ingest, Keys, Limits, Settings, serve};
 use crate::metrics::Metrics;
 use crate::spool::{Spool, SpoolOptions};
 use serde_json::{Value, json};
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
@@ -181,43 +184,77 @@ fn wrong_setups_and_changes_say_what_to_do() {
 #[test]
 fn many_calls_are_cut_into_batches_that_are_taken() {
     let calls: Vec<String> = (0..6_000).map(|n| format!(r#"{{"n":{n},"x":"{}"}}"#, "y".repeat(n % 300))).collect();
-    let batches = http::batches(&calls);
-    assert!(batches.iter().all(|some| some.len() <= crate::ingest::MAX_CALLS));
-    assert!(
-        batches.iter().all(|some| some.iter().map(|call| call.len() + 1).sum::<usize>() < crate::ingest::MAX_BATCH)
-    );
-    assert_eq!(batches.concat(), calls);
+    let (mut batch, mut bodies) = (http::Batch::default(), Vec::new());
+    for call in &calls {
+        if !batch.has_room(call) {
+            bodies.push(batch.take());
+        }
+        batch.push(call);
+    }
+    bodies.push(batch.take());
+    let mut back = Vec::new();
+    for body in &bodies {
+        assert!(body.len() <= crate::ingest::MAX_BATCH);
+        let body: Value = serde_json::from_str(body).unwrap();
+        let some = body["batch"].as_array().unwrap();
+        assert!(some.len() <= crate::ingest::MAX_CALLS);
+        back.extend(some.iter().map(Value::to_string));
+    }
+    assert_eq!(back, calls);
+    assert!(http::Batch::default().has_room(&"x".repeat(crate::ingest::MAX_CALL)));
+}
+
+const PATH: &str = "/v1/computations";
+const BASIC: &str = "authorization: Basic ZGVtbzo=\r\n";
+
+/// The route behind a real connection, with one audience.
+struct Server {
+    address: SocketAddr,
+    ingest: Arc<Ingest>,
+    spool: Spool,
+    _dir: tempfile::TempDir,
+}
+
+impl Server {
+    async fn start(toml: &str, limits: Limits) -> Server {
+        let dir = tempfile::tempdir().unwrap();
+        let spool = Spool::open(dir.path(), SpoolOptions::new("default")).unwrap();
+        let metrics = Arc::new(Metrics::new());
+        let settings = Settings { keys: Keys::new([("demo".into(), "default".into())]), strict: false };
+        let spools = BTreeMap::from([("default".to_owned(), spool.clone())]);
+        let ingest = Arc::new(Ingest::new(settings, spools, metrics.clone()));
+        let door = Arc::new(Door::new(ingest.clone(), Computations::new([audience(toml)]), |token| token == "hush"));
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        tokio::spawn(serve(listener, router(door), limits, metrics, std::future::pending()));
+        Server { address, ingest, spool, _dir: dir }
+    }
+
+    async fn post(&self, path: &str, header: &str, body: &[u8]) -> (u16, Value) {
+        let (head, body) = self.send(path, &format!("{header}content-length: {}\r\n", body.len()), body).await;
+        (head.split(' ').nth(1).unwrap().parse().unwrap(), serde_json::from_str(&body).unwrap_or_default())
+    }
+
+    async fn send(&self, path: &str, header: &str, body: &[u8]) -> (String, String) {
+        let mut stream = TcpStream::connect(self.address).await.unwrap();
+        let head = format!("POST {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n{header}\r\n");
+        stream.write_all(head.as_bytes()).await.unwrap();
+        stream.write_all(body).await.unwrap();
+        let mut text = String::new();
+        stream.read_to_string(&mut text).await.unwrap();
+        let (head, body) = text.split_once("\r\n\r\n").unwrap();
+        (head.to_owned(), body.to_owned())
+    }
 }
 
 #[tokio::test]
 async fn changes_come_in_by_token_or_write_key() {
-    let dir = tempfile::tempdir().unwrap();
-    let spool = Spool::open(dir.path(), SpoolOptions::new("default")).unwrap();
-    let metrics = Arc::new(Metrics::new());
-    let settings = Settings { keys: Keys::new([("demo".into(), "default".into())]), strict: false };
-    let spools = BTreeMap::from([("default".to_owned(), spool.clone())]);
-    let ingest = Arc::new(Ingest::new(settings, spools, metrics.clone()));
-    let door = Arc::new(Door::new(ingest, Computations::new([audience("key = 'vip'")]), |token| token == "hush"));
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let address = listener.local_addr().unwrap();
-    let app = router(door);
-    tokio::spawn(async move { serve(listener, app, Limits::default(), metrics, std::future::pending()).await });
-
-    let post = async |path: &str, header: &str, body: &str| -> (u16, Value) {
-        let mut stream = TcpStream::connect(address).await.unwrap();
-        let length = body.len();
-        let head =
-            format!("POST {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n{header}content-length: {length}\r\n\r\n");
-        stream.write_all(head.as_bytes()).await.unwrap();
-        stream.write_all(body.as_bytes()).await.unwrap();
-        let mut text = String::new();
-        stream.read_to_string(&mut text).await.unwrap();
-        let (head, body) = text.split_once("\r\n\r\n").unwrap();
-        (head.split(' ').nth(1).unwrap().parse().unwrap(), serde_json::from_str(body).unwrap_or_default())
-    };
-    let (basic, bearer) = ("authorization: Basic ZGVtbzo=\r\n", "authorization: Bearer hush\r\n");
+    let server = Server::start("key = 'vip'", Limits::default()).await;
+    let post = async |path: &str, header: &str, body: &str| server.post(path, header, body.as_bytes()).await;
+    let spool = &server.spool;
+    let (basic, bearer) = (BASIC, "authorization: Bearer hush\r\n");
     let change = r#"{"computation":"vip","userId":"u","value":true,"id":"c1"}"#;
-    let path = "/v1/computations";
+    let path = PATH;
     assert_eq!(post(path, "", change).await.0, 401);
     assert_eq!(post(path, "authorization: Bearer guess\r\n", change).await.0, 403);
     assert_eq!(post("/v1/computations?space=other", basic, change).await.0, 403);
@@ -236,4 +273,47 @@ async fn changes_come_in_by_token_or_write_key() {
     assert_eq!(batch["batch"].as_array().unwrap().len(), 2);
     assert!(batch["batch"][0].get("receivedAt").is_some());
     assert!(reader.next().unwrap().is_none());
+}
+
+#[tokio::test]
+async fn a_wrong_change_anywhere_refuses_all_of_them() {
+    let server = Server::start("key = 'vip'\nmobile_ids = true", Limits::default()).await;
+    let change = |n: usize, more: &str| format!(r#"{{"computation":"vip","userId":"u{n}","value":true{more}}}"#);
+    let all = |count: usize| (0..count).map(|n| change(n, "")).collect::<Vec<_>>();
+    let device = r#"{"type":"ios","advertisingId":"a"}"#;
+    for (last, code, says) in [
+        // More than one batch comes before it.
+        (change(0, &format!(r#","email":"{}""#, "x".repeat(32 << 10))), "too_large", "change 1300: a call"),
+        (change(0, r#","timestamp":"soon""#), "timestamp_not_iso8601", "change 1300"),
+        (change(0, &format!(r#","mobileIds":[{}]"#, [device; 101].join(","))), "too_many", "at most 100 mobile ids"),
+    ] {
+        let body = format!("[{},{last}]", all(1_300).join(","));
+        let (status, told) = server.post(PATH, BASIC, body.as_bytes()).await;
+        assert_eq!((status, &told["code"]), (400, &json!(code)), "{told}");
+        assert!(told["message"].as_str().unwrap().contains(says), "{told}");
+    }
+    let (status, told) = server.post(PATH, BASIC, format!("[{}]", all(10_001).join(",")).as_bytes()).await;
+    assert_eq!((status, &told["code"]), (400, &json!("too_many")), "{told}");
+    assert_eq!(server.spool.bounds().1, 0, "nothing of these was kept");
+
+    let (status, told) = server.post(PATH, BASIC, format!("[{}]", all(1_300).join(",")).as_bytes()).await;
+    assert_eq!((status, told), (200, json!({"success": true, "changes": 1_300, "calls": 2_600, "duplicates": 0})));
+    assert_eq!(server.post(PATH, BASIC, b"[]").await.1["calls"], 0);
+}
+
+#[tokio::test]
+async fn bodies_of_changes_are_bounded_as_those_of_calls_are() {
+    let server = Server::start("key = 'vip'", Limits { body: Duration::from_millis(200), ..Limits::default() }).await;
+    let (head, body) = server.send(PATH, &format!("{BASIC}content-length: 44\r\n"), b"{").await;
+    assert!(head.starts_with("HTTP/1.1 503") && head.contains("retry-after: 5"), "{head}");
+    assert!(body.contains("timeout"), "{body}");
+    assert_eq!(server.post(PATH, BASIC, &vec![b' '; (4 << 20) + 1]).await.1["code"], "too_large");
+
+    // They count among all the bodies that are held.
+    let mut held = Held::new(&server.ingest);
+    held.take(64 << 20).unwrap();
+    let (status, told) = server.post(PATH, BASIC, b"[]").await;
+    assert_eq!((status, &told["code"]), (503, &json!("overloaded")));
+    drop(held);
+    assert_eq!(server.post(PATH, BASIC, b"[]").await.0, 200);
 }

@@ -8,6 +8,7 @@ use super::ids;
 use super::json::{self, Members, Object, Raw};
 use std::borrow::Cow;
 use std::net::IpAddr;
+use tablecast::core::discard::KEPT_BYTES;
 
 /// Bytes that a single call may have.
 pub const MAX_CALL: usize = 32 << 10;
@@ -15,6 +16,9 @@ pub const MAX_CALL: usize = 32 << 10;
 pub const MAX_BATCH: usize = 500 << 10;
 /// Calls that a batch may have; what is more becomes discards.
 pub const MAX_CALLS: usize = 2_500;
+/// Calls of a batch that are looked at one by one. Of the rest many share a discard, so that a small body cannot become a
+/// large record: a call of two bytes would get a hundred more.
+const MAX_APART: usize = 10 * MAX_CALLS;
 
 /// What a route takes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -59,6 +63,10 @@ impl Route {
 pub(crate) struct Body<'j> {
     outer: Members<'j>,
     calls: Calls<'j>,
+    /// Calls beyond [`MAX_APART`], as they were written, with commas between them: a text for each discard.
+    rest: Vec<String>,
+    /// How many calls that is.
+    rest_calls: usize,
     type_of_route: Option<&'static str>,
 }
 
@@ -83,7 +91,7 @@ pub(crate) struct Stamped {
     pub(crate) calls: Option<Vec<u8>>,
     /// A batch body of the calls that were too many.
     pub(crate) surplus: Option<Vec<u8>>,
-    /// The ids of what is new, as hashes.
+    /// The ids of what is new, as hashes. Not of the surplus: whoever sends it again in smaller batches does as he is told.
     pub(crate) ids: Vec<u128>,
     pub(crate) taken: u64,
     pub(crate) too_many: u64,
@@ -112,13 +120,18 @@ impl<'j> Body<'j> {
         let wrong = |_| Refusal::bad("invalid_json", "the body is no JSON object");
         let outer: Members = serde_json::from_slice(bytes).map_err(wrong)?;
         let batch = if outer.get("type").is_some() { None } else { outer.get("batch").and_then(json::array) };
+        let (mut rest, mut rest_calls) = (Vec::new(), 0);
         let calls = match batch {
+            None if bytes.len() > MAX_CALL => return Err(Refusal::too_large(MAX_CALL)),
             None => Calls::One,
-            Some(items) => {
+            Some(mut items) => {
                 if let Some(nth) = items.iter().position(|item| item.get().len() > MAX_CALL) {
                     let message = format!("call {nth} of the batch is larger than {MAX_CALL} bytes");
                     return Err(Refusal::bad("too_large", message));
                 }
+                let apart = items.len().min(MAX_APART);
+                (rest, rest_calls) = (together(&items[apart..]), items.len() - apart);
+                items.truncate(apart);
                 Calls::Batch(items.into_iter().map(|raw| Item { raw, members: Members::of(raw) }).collect())
             }
         };
@@ -126,7 +139,7 @@ impl<'j> Body<'j> {
             Route::Call(name) => Some(name),
             Route::Batch => None,
         };
-        Ok(Body { outer, calls, type_of_route })
+        Ok(Body { outer, calls, rest, rest_calls, type_of_route })
     }
 
     /// The write key in the body, or in the first call that has one.
@@ -182,27 +195,35 @@ impl<'j> Body<'j> {
             Calls::Batch(items) => {
                 let (calls, surplus) = items.split_at(items.len().min(MAX_CALLS));
                 let first = given.last.saturating_sub(i64::try_from(items.len()).unwrap_or(0) - 1);
-                let (out, taken) = self.batch(calls, first, given, &mut stamped.ids);
+                let (out, taken) = self.batch(calls, &[], first, given, &mut stamped.ids);
                 stamped.taken = taken;
                 stamped.duplicates = calls.len() as u64 - taken;
                 stamped.calls = (taken > 0 || items.is_empty()).then_some(out);
                 if !surplus.is_empty() {
                     let first = first.saturating_add(i64::try_from(calls.len()).unwrap_or(0));
-                    let (out, too_many) = self.batch(surplus, first, given, &mut stamped.ids);
-                    stamped.too_many = too_many;
+                    let (out, too_many) = self.batch(surplus, &self.rest, first, given, &mut Vec::new());
                     stamped.duplicates += surplus.len() as u64 - too_many;
-                    stamped.surplus = (too_many > 0).then_some(out);
+                    stamped.too_many = too_many + self.rest_calls as u64;
+                    stamped.surplus = (stamped.too_many > 0).then_some(out);
                 }
             }
         }
         stamped
     }
 
-    /// A batch body of some of the calls, and how many of them are new.
-    fn batch(&self, items: &[Item<'j>], first: i64, given: &mut Given, ids: &mut Vec<u128>) -> (Vec<u8>, u64) {
+    /// A batch body of some of the calls, and how many of them are new. What is in `rest` stands behind them.
+    fn batch(
+        &self,
+        items: &[Item<'j>],
+        rest: &[String],
+        first: i64,
+        given: &mut Given,
+        ids: &mut Vec<u128>,
+    ) -> (Vec<u8>, u64) {
         let shared = self.outer.get("context").and_then(Members::of);
         let bytes: usize = items.iter().map(|item| item.raw.get().len() + 100).sum();
-        let mut out = Vec::with_capacity(bytes + 200);
+        let bytes_of_rest: usize = rest.iter().map(|calls| calls.len() + 3).sum();
+        let mut out = Vec::with_capacity(bytes + bytes_of_rest + 200);
         let mut object = Object::begin(&mut out);
         let mut taken = 0;
         // A key that stands twice: the planner takes the last one and keeps the others as discards.
@@ -233,6 +254,12 @@ impl<'j> Body<'j> {
             };
             if new { taken += 1 } else { batch.truncate(before) }
         }
+        // An array is no call, so the planner keeps each of them as it stands.
+        for (nth, calls) in rest.iter().enumerate() {
+            batch.extend_from_slice(if taken > 0 || nth > 0 { b",[" } else { b"[" });
+            batch.extend_from_slice(calls.as_bytes());
+            batch.push(b']');
+        }
         batch.push(b']');
         for (key, raw) in &self.outer.0 {
             match &**key {
@@ -244,6 +271,21 @@ impl<'j> Body<'j> {
         object.end();
         (out, taken)
     }
+}
+
+/// Calls as they were written, as many in each text as a discard holds with brackets around them.
+fn together(calls: &[Raw]) -> Vec<String> {
+    let mut texts: Vec<String> = Vec::new();
+    for call in calls.iter().map(|call| call.get()) {
+        match texts.last_mut() {
+            Some(text) if text.len() + call.len() + 3 <= KEPT_BYTES => {
+                text.push(',');
+                text.push_str(call);
+            }
+            _ => texts.push(call.to_owned()),
+        }
+    }
+    texts
 }
 
 struct Stamp<'s, 'j> {
@@ -352,7 +394,7 @@ impl<'j> Body<'j> {
         let calls = batch.map_or(Calls::One, |items| {
             Calls::Batch(items.into_iter().map(|raw| Item { raw, members: Members::of(raw) }).collect())
         });
-        Ok(Body { outer, calls, type_of_route: None })
+        Ok(Body { outer, calls, rest: Vec::new(), rest_calls: 0, type_of_route: None })
     }
 }
 

@@ -141,7 +141,32 @@ fn the_surplus_of_a_batch_goes_its_own_way() {
     let surplus: Value = serde_json::from_slice(&stamped.surplus.unwrap()).unwrap();
     assert_eq!(surplus["batch"][0]["messageId"], "m2500");
     assert_eq!(surplus["batch"][0]["receivedAt"], "2026-01-01T00:00:00.002500Z");
-    assert_eq!(stamped.ids.len(), 2_501);
+    assert_eq!(stamped.ids.len(), 2_500, "what was too many may come again");
+}
+
+#[test]
+fn a_batch_of_very_many_calls_becomes_few_discards() {
+    let (frame, empty) = (r#"{"batch":[],"sentAt":"x"}"#, "{}");
+    let count = (MAX_BATCH - frame.len()) / 3;
+    let body = frame.replace("[]", &format!("[{}]", vec![empty; count].join(",")));
+    let stamped = stamp_with(Route::Batch, &body, &[]);
+    assert_eq!((stamped.taken, stamped.too_many), (2_500, count as u64 - 2_500));
+    let surplus: Value = serde_json::from_slice(&stamped.surplus.unwrap()).unwrap();
+    assert_eq!(surplus["sentAt"], "x");
+    let surplus = surplus["batch"].as_array().unwrap();
+    let (apart, together): (Vec<_>, Vec<_>) = surplus.iter().partition(|call| call.is_object());
+    assert_eq!(apart.len(), MAX_APART - MAX_CALLS);
+    let calls: usize = together.iter().map(|calls| calls.as_array().unwrap().len()).sum();
+    assert_eq!(calls, count - MAX_APART, "nothing is lost");
+    assert!(together.len() < 10 && together.iter().all(|calls| calls.to_string().len() <= KEPT_BYTES));
+
+    // They are kept as they were written, also where all others were taken before.
+    let known = r#"{"messageId":"m"}"#;
+    let odd = r#"{ "messageId" : "n", "x":1.50}"#;
+    let body = format!(r#"{{"batch":[{},{odd},7]}}"#, vec![known; MAX_APART].join(","));
+    let stamped = stamp_with(Route::Batch, &body, &["m"]);
+    assert_eq!((stamped.taken, stamped.too_many, stamped.duplicates), (0, 2, MAX_APART as u64));
+    assert_eq!(String::from_utf8(stamped.surplus.unwrap()).unwrap(), format!(r#"{{"batch":[[{odd},7]]}}"#));
 }
 
 #[test]
@@ -158,6 +183,9 @@ fn sizes_and_json_are_refused_as_documented() {
         (all, batch(&[call(MAX_CALL)]), None),
         (all, batch(&[call(100), call(33 << 10)]), Some("too_large")),
         (all, batch(&vec![call(32_000); 15]), None),
+        (all, call(MAX_CALL), None),
+        (all, call(MAX_CALL + 1), Some("too_large")),
+        (all, format!(r#"{{"batch":7,"x":"{}"}}"#, "y".repeat(MAX_CALL)), Some("too_large")),
         (all, batch(&vec![call(32_000); 17]), Some("too_large")),
         (all, "[]".into(), Some("invalid_json")),
         (all, String::new(), Some("invalid_json")),

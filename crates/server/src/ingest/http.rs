@@ -2,35 +2,29 @@
 
 use super::answer::Refusal;
 use super::body::Route;
-use super::gzip::inflate;
 use super::listener::Peer;
-use super::{Ingest, MOST_BODIES, Taken};
+use super::receive::{Held, receive};
+use super::{Ingest, Taken};
 use axum::Router;
-use axum::body::{Body, HttpBody};
+use axum::body::Body;
 use axum::extract::{Path, Request, State};
 use axum::http::header::{
     ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS, ACCESS_CONTROL_ALLOW_ORIGIN,
-    ACCESS_CONTROL_EXPOSE_HEADERS, ACCESS_CONTROL_MAX_AGE, AUTHORIZATION, CONNECTION, CONTENT_ENCODING, CONTENT_LENGTH,
-    CONTENT_TYPE, HOST, HeaderMap, RETRY_AFTER,
+    ACCESS_CONTROL_EXPOSE_HEADERS, ACCESS_CONTROL_MAX_AGE, AUTHORIZATION, CONNECTION, CONTENT_TYPE, HOST, HeaderMap,
+    RETRY_AFTER,
 };
 use axum::http::{HeaderValue, Response, StatusCode};
 use axum::routing::{get, post};
-use std::future::poll_fn;
-use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-/// How long a body may take to arrive.
-const BODY_SECONDS: u64 = 30;
-/// Bytes of a body that is too large, read so that its sender hears the answer.
-const DRAIN: usize = 64 << 20;
 /// Where the API stands: SDKs disagree on whether a host is given to them with `/v1` or without.
 const PREFIXES: [&str; 3] = ["", "/v1", "/v1/v1"];
 
 /// Segment's HTTP tracking API, under any host, with `/v1` in front and without.
 ///
-/// Addresses come from a [`Peer`] in a request's extensions, which [`serve`](super::serve) puts there.
+/// Addresses come from a [`Peer`] in a request's extensions, which [`serve`](super::serve) puts there. It is `serve`
+/// too that gives a body only so much time.
 pub fn router(ingest: Arc<Ingest>) -> Router {
     let mut router = Router::new();
     for prefix in PREFIXES {
@@ -47,8 +41,8 @@ async fn take(ingest: Arc<Ingest>, route: Route, request: Request) -> Response<B
     let begin = Instant::now();
     let ip = request.extensions().get::<Peer>().map(|peer| peer.0.ip().to_canonical());
     let (parts, body) = request.into_parts();
-    let mut held = Held { ingest: &ingest, bytes: 0 };
-    let (outcome, close) = match receive(&mut held, route, &parts.headers, body).await {
+    let mut held = Held::new(&ingest);
+    let (outcome, close) = match receive(&mut held, route.limit(), &parts.headers, body).await {
         Ok(bytes) => {
             let authorization = parts.headers.get(AUTHORIZATION).map(HeaderValue::as_bytes);
             (ingest.request(route, authorization, &bytes, ip).await, false)
@@ -68,75 +62,6 @@ async fn take(ingest: Arc<Ingest>, route: Route, request: Request) -> Response<B
         response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
     }
     response
-}
-
-/// Bytes of a body, counted against what all bodies may take.
-struct Held<'i> {
-    ingest: &'i Ingest,
-    bytes: usize,
-}
-
-impl Held<'_> {
-    fn take(&mut self, bytes: usize) -> Result<(), Refusal> {
-        let before = self.ingest.bodies.fetch_add(bytes, Ordering::Relaxed);
-        self.bytes += bytes;
-        if before + bytes > MOST_BODIES {
-            return Err(Refusal::later("overloaded", "too much comes in at once; try again"));
-        }
-        Ok(())
-    }
-}
-
-impl Drop for Held<'_> {
-    fn drop(&mut self) {
-        self.ingest.bodies.fetch_sub(self.bytes, Ordering::Relaxed);
-    }
-}
-
-/// Reads a body up to what its route may take, and inflates it.
-async fn receive(held: &mut Held<'_>, route: Route, headers: &HeaderMap, mut body: Body) -> Result<Vec<u8>, Refusal> {
-    let limit = route.limit();
-    let read = tokio::time::timeout(Duration::from_secs(BODY_SECONDS), async {
-        let announced = headers.get(CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<usize>().ok());
-        let mut outcome = match announced {
-            Some(length) if length > limit => Err(Refusal::too_large(limit)),
-            length => held.take(length.unwrap_or(0)).map(|()| Vec::with_capacity(length.unwrap_or(0))),
-        };
-        let mut drained = 0;
-        while let Some(frame) = poll_fn(|context| Pin::new(&mut body).poll_frame(context)).await {
-            let broken = |_| Refusal::bad("bad_request", "the body ended too early");
-            let Ok(data) = frame.map_err(broken)?.into_data() else { continue };
-            // Who is refused is read to the end of what he sends, since an answer is only heard then.
-            drained += data.len();
-            if drained > DRAIN {
-                break;
-            }
-            if let Ok(bytes) = &mut outcome {
-                let more = (bytes.len() + data.len()).saturating_sub(bytes.capacity());
-                if bytes.len() + data.len() > limit {
-                    outcome = Err(Refusal::too_large(limit));
-                } else if let Err(refusal) = held.take(more) {
-                    outcome = Err(refusal);
-                } else {
-                    bytes.extend_from_slice(&data);
-                }
-            }
-        }
-        outcome
-    });
-    // Not 408, on which some SDKs give up.
-    let slow = |_| Refusal::later("timeout", "the body took too long; try again");
-    let bytes = read.await.map_err(slow)??;
-    let coding = headers.get(CONTENT_ENCODING).map(|value| value.as_bytes().to_ascii_lowercase());
-    match coding.as_deref() {
-        None | Some(b"identity" | b"") => Ok(bytes),
-        Some(b"gzip" | b"x-gzip") => {
-            let bytes = inflate(&bytes, limit)?;
-            held.take(bytes.capacity())?;
-            Ok(bytes)
-        }
-        Some(_) => Err(Refusal::bad("bad_request", "the body is compressed in a way that is not known; use gzip")),
-    }
 }
 
 fn accepted(_: Taken) -> Response<Body> {

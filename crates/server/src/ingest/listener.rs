@@ -1,5 +1,6 @@
 //! The accept loop: a bound on connections, on how long a client may take, and an end that lets answers go out.
 
+use super::timed::Timed;
 use crate::metrics::Metrics;
 use axum::Router;
 use hyper::body::Incoming;
@@ -31,6 +32,8 @@ pub struct Limits {
     pub connections: usize,
     /// How long the head of a request may take, and a connection may be idle.
     pub head: Duration,
+    /// How long the body of a request may take. Who waits for it longer gets an error instead.
+    pub body: Duration,
     /// How long a client may leave an answer unread.
     pub write: Duration,
     /// How long connections that are being answered may go on after the end was asked for.
@@ -42,6 +45,7 @@ impl Default for Limits {
         Limits {
             connections: 1_000,
             head: Duration::from_secs(30),
+            body: Duration::from_secs(30),
             write: Duration::from_secs(30),
             grace: Duration::from_secs(10),
         }
@@ -104,7 +108,7 @@ pub async fn serve(
         let app = TowerToHyperService::new(app.clone());
         let service = service_fn(move |mut request: hyper::Request<Incoming>| {
             request.extensions_mut().insert(Peer(peer));
-            app.call(request)
+            app.call(request.map(|body| Timed::new(body, limits.body)))
         });
         let connection = http1::Builder::new()
             .timer(TokioTimer::new())

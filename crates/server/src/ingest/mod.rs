@@ -11,18 +11,21 @@ mod ids;
 mod json;
 mod key;
 mod listener;
+mod receive;
 #[cfg(test)]
 mod tests;
+mod timed;
 
+pub(crate) use answer::Refusal;
 pub use body::{MAX_BATCH, MAX_CALL, MAX_CALLS, Route};
 pub use http::router;
 pub use key::{Keys, fingerprint};
 pub(crate) use key::{basic, bearer};
 pub use listener::{Limits, Peer, serve};
+pub(crate) use receive::{Held, receive};
 
 use crate::metrics::{Metrics, space};
 use crate::spool::{Kind, NewRecord, Spool, SpoolError};
-use answer::Refusal;
 use body::{Body, Given};
 use ids::Remembered;
 use std::collections::BTreeMap;
@@ -270,6 +273,8 @@ impl Door {
         if let Ok(mut reader) = spool.read(from, end) {
             loop {
                 match reader.next() {
+                    // What was too many was not taken, and may come again.
+                    Ok(Some(record)) if record.kind == Kind::Surplus => {}
                     Ok(Some(record)) => ids.add(record.received_at, body::ids_of(record.payload)),
                     Ok(None) => break,
                     Err(error) => {

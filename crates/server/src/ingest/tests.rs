@@ -34,7 +34,8 @@ async fn start(dir: &Path, strict: bool, limits: Limits) -> Server {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let (end, ended) = oneshot::channel();
-    let (app, counted) = (router(ingest.clone()), metrics.clone());
+    let form = axum::routing::post(|_: axum::body::Bytes| async {});
+    let (app, counted) = (router(ingest.clone()).route("/form", form), metrics.clone());
     let task = tokio::spawn(async move {
         let ended = async { drop(ended.await) };
         serve(listener, app, limits, counted, ended).await.unwrap();
@@ -190,6 +191,64 @@ async fn a_call_that_is_sent_again_is_taken_once_even_after_a_start() {
     assert_eq!(server.ingest.remembered(), 2);
     assert_eq!(server.post("/v1/batch", other).await.status, 200);
     assert_eq!(server.spooled().len(), 2, "what was taken before the start is known");
+}
+
+#[tokio::test]
+async fn the_surplus_of_a_batch_is_taken_when_it_comes_again() {
+    let dir = tempfile::tempdir().unwrap();
+    let calls: Vec<String> = (0..2_503).map(|n| format!(r#"{{"messageId":"m{n}"}}"#)).collect();
+    let batch = |calls: &[String]| format!(r#"{{"writeKey":"demo","batch":[{}]}}"#, calls.join(","));
+    let mut server = start(dir.path(), false, Limits::default()).await;
+    assert_eq!(server.post("/v1/batch", &batch(&calls)).await.status, 200);
+    assert_eq!(server.post("/v1/batch", &batch(&calls[2_500..2_501])).await.status, 200);
+    let kinds: Vec<Kind> = server.spooled().iter().map(|(kind, _)| *kind).collect();
+    assert_eq!(kinds, [Kind::Call, Kind::Surplus, Kind::Call]);
+    server.end.take().unwrap().send(()).unwrap();
+    server.task.await.unwrap();
+    drop((server.ingest, server.spool));
+
+    let server = start(dir.path(), false, Limits::default()).await;
+    assert_eq!(server.ingest.remembered(), 2_501);
+    assert_eq!(server.post("/v1/batch", &batch(&calls[2_500..])).await.status, 200);
+    let spooled = server.spooled();
+    let last = spooled[3].1["batch"].as_array().unwrap();
+    assert_eq!(last.iter().map(|call| &call["messageId"]).collect::<Vec<_>>(), ["m2501", "m2502"]);
+}
+
+#[tokio::test]
+async fn bodies_that_are_only_announced_keep_nobody_out() {
+    let dir = tempfile::tempdir().unwrap();
+    let server = start(dir.path(), false, Limits::default()).await;
+    let head = "POST /v1/batch HTTP/1.1\r\nhost: x\r\nexpect: 100-continue\r\ncontent-length: 512000\r\n\r\n";
+    let mut held = Vec::new();
+    for _ in 0..2 * MOST_BODIES / 512_000 {
+        let mut stream = TcpStream::connect(server.address).await.unwrap();
+        stream.write_all(head.as_bytes()).await.unwrap();
+        // The server says so when it waits for the body.
+        let mut go_on = [0; 25];
+        stream.read_exact(&mut go_on).await.unwrap();
+        assert_eq!(&go_on, b"HTTP/1.1 100 Continue\r\n\r\n");
+        stream.write_all(b"{").await.unwrap();
+        held.push(stream);
+    }
+    assert_eq!(server.post("/v1/track", r#"{"writeKey":"demo","userId":"u"}"#).await.status, 200);
+    assert!(server.ingest.bodies.load(Ordering::Relaxed) < 1 << 20);
+}
+
+#[tokio::test]
+async fn a_slow_body_is_told_to_come_again() {
+    let dir = tempfile::tempdir().unwrap();
+    let server = start(dir.path(), false, Limits { body: Duration::from_millis(200), ..Limits::default() }).await;
+    let mut slow = TcpStream::connect(server.address).await.unwrap();
+    slow.write_all(b"POST /v1/track HTTP/1.1\r\nhost: x\r\ncontent-length: 44\r\n\r\n{").await.unwrap();
+    let answer = read(&mut slow).await;
+    assert_eq!(answer.status, 503);
+    assert!(answer.head.contains("retry-after: 5") && answer.body.contains("timeout"), "{}", answer.body);
+    assert_eq!(server.ingest.bodies.load(Ordering::Relaxed), 0);
+    // So it is where another reads the body, such as a form.
+    let mut slow = TcpStream::connect(server.address).await.unwrap();
+    slow.write_all(b"POST /form HTTP/1.1\r\nhost: x\r\ncontent-length: 44\r\n\r\n{").await.unwrap();
+    assert_eq!(read(&mut slow).await.status, 400);
 }
 
 #[tokio::test]

@@ -1,7 +1,8 @@
 //! One process at a time has a data folder.
 
 use crate::config::{Problem, Problems};
-use std::fs::{File, OpenOptions, TryLockError};
+use std::fs::{DirBuilder, File, OpenOptions, TryLockError};
+use std::os::unix::fs::DirBuilderExt;
 use std::path::Path;
 
 /// The lock of a data folder; it goes with this, and with the process.
@@ -11,11 +12,14 @@ pub struct DataLock {
 }
 
 impl DataLock {
-    /// Takes the lock, and makes the folder if it is not there.
+    /// Takes the lock, and makes the folder if it is not there: for its owner alone, since calls are about persons.
     pub fn take(data: &Path) -> Result<DataLock, Problems> {
         let wrong = |what: String, to_do: &str| Problems::one(Problem::new("data", what, to_do));
         let open = || {
-            std::fs::create_dir_all(data)?;
+            if let Some(parent) = data.parent() {
+                std::fs::create_dir_all(parent)?;
+            }
+            DirBuilder::new().recursive(true).mode(0o700).create(data)?;
             OpenOptions::new().create(true).truncate(false).write(true).open(data.join("lock"))
         };
         let file = open().map_err(|error| {
@@ -45,6 +49,22 @@ impl DataLock {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::os::unix::fs::PermissionsExt;
+
+    #[test]
+    fn the_folder_is_its_owners_alone() {
+        let dir = tempfile::tempdir().unwrap();
+        let mode = |path: &Path| std::fs::metadata(path).unwrap().permissions().mode() & 0o777;
+        let data = dir.path().join("above/data");
+        drop(DataLock::take(&data).unwrap());
+        assert_eq!(mode(&data), 0o700);
+        std::fs::create_dir(dir.path().join("beside")).unwrap();
+        assert_eq!(mode(&dir.path().join("above")), mode(&dir.path().join("beside")), "what is above it is as ever");
+        // One that is there stays as its owner made it.
+        std::fs::set_permissions(&data, PermissionsExt::from_mode(0o750)).unwrap();
+        drop(DataLock::take(&data).unwrap());
+        assert_eq!(mode(&data), 0o750);
+    }
 
     #[test]
     fn one_at_a_time() {

@@ -46,6 +46,9 @@ use std::time::Duration;
 use tokio::sync::oneshot;
 use writer::{Job, Writer};
 
+/// How far the latest time may be ahead of the clock before it is taken for a mistake, in µs.
+const AHEAD: i64 = 5 * 60 * 1_000_000;
+
 /// How a spool is kept.
 #[derive(Clone)]
 pub struct SpoolOptions {
@@ -257,16 +260,31 @@ impl Spool {
         &self.0.recovery
     }
 
-    /// `count` consecutive times for what is received now: the last is returned, and none was given before.
+    /// `count` consecutive times for what is received now: the last is returned.
     ///
-    /// `now` is the clock, in µs since 1970. Should it step back, times go on from the latest one by 1 µs each.
+    /// `now` is the clock, in µs since 1970. Should it step back, times go on from the latest one by 1 µs each, so that none
+    /// is given twice. If the latest one is more than five minutes ahead, the clock was wrong then, and times go on from the
+    /// clock. The records' own times never step back: those are written with the latest one.
     pub fn stamp(&self, now: i64, count: u32) -> i64 {
         let count = i64::from(count.max(1));
-        let next = |last: i64| last.saturating_add(1).max(now).saturating_add(count - 1);
+        let is_wrong = |last: i64| last.saturating_sub(now) > AHEAD;
+        let next = |last: i64| {
+            let first = if is_wrong(last) { now } else { last.saturating_add(1).max(now) };
+            first.saturating_add(count - 1)
+        };
         let clock = &self.0.shared.clock;
         // The function always gives a value, so this never fails.
-        let before = clock.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |last| Some(next(last)));
-        next(before.unwrap_or(now))
+        let before = clock.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |last| Some(next(last))).unwrap_or(now);
+        if is_wrong(before) {
+            // Once, since the next one goes on from here.
+            let (latest, now) = (tablecast::core::time::format(before), tablecast::core::time::format(now));
+            tracing::warn!(
+                latest,
+                now,
+                "calls came from the future: the clock was wrong then, or is now; set it right"
+            );
+        }
+        next(before)
     }
 
     /// Puts a record at the end. Returns the place behind it, once it is synced.

@@ -102,6 +102,24 @@ async fn times_do_not_step_back_though_the_clock_does() {
 }
 
 #[tokio::test]
+async fn a_clock_that_was_far_ahead_is_not_followed() {
+    const MINUTE: i64 = 60_000_000;
+    const YEAR: i64 = 365 * 24 * 60 * MINUTE;
+    let dir = tempfile::tempdir().unwrap();
+    let spool = Spool::open(dir.path(), options()).unwrap();
+    spool.append(record(spool.stamp(9 * YEAR, 1), "from the future")).await.unwrap();
+    drop(spool);
+    let spool = Spool::open(dir.path(), options()).unwrap();
+    assert_eq!(spool.stamp(YEAR, 3), YEAR + 2, "three of them, each its own");
+    assert_eq!(spool.stamp(YEAR, 2), YEAR + 4, "from there on time goes on as ever");
+    assert_eq!(spool.stamp(YEAR - 5 * MINUTE + 4, 1), YEAR + 5);
+    assert_eq!(spool.stamp(YEAR - 5 * MINUTE + 4, 1), YEAR - 5 * MINUTE + 4);
+    spool.append(record(YEAR, "now")).await.unwrap();
+    let times: Vec<i64> = all(&spool).unwrap().into_iter().map(|(time, _)| time).collect();
+    assert_eq!(times, [9 * YEAR, 9 * YEAR], "the log's own times do not step back");
+}
+
+#[tokio::test]
 async fn a_day_ends_a_segment_and_what_is_old_and_passed_is_forgotten() {
     const DAY: i64 = 24 * 3600 * 1_000_000;
     let dir = tempfile::tempdir().unwrap();

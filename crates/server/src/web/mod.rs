@@ -20,6 +20,8 @@ const STYLE: &str = include_str!("../../templates/style.css");
 
 /// The longest form.
 const LONGEST: usize = 1 << 20;
+/// The longest form of somebody who is not signed in.
+const LONGEST_SIGNIN: usize = 4 << 10;
 
 /// The pages, for the address itself.
 pub fn router(app: App) -> Router {
@@ -30,7 +32,7 @@ pub fn router(app: App) -> Router {
         .route("/warehouses/{name}", get(pages::warehouse))
         .route("/warehouses/{name}/sync", post(forms::sync_now))
         .route("/warehouses/{name}/selection", post(forms::select))
-        .route("/signin", get(pages::signin).post(forms::sign_in))
+        .route("/signin", get(pages::signin).post(forms::sign_in).layer(DefaultBodyLimit::max(LONGEST_SIGNIN)))
         .route("/signout", post(forms::sign_out))
         .fallback(pages::nowhere)
         .method_not_allowed_fallback(pages::wrong_method)

@@ -58,6 +58,9 @@ async fn pages_are_behind_the_sign_in() {
         assert_eq!((answer.status, answer.header("set-cookie")), (StatusCode::UNAUTHORIZED, ""), "{wrong}");
         assert!(answer.text.contains("role=\"alert\"") && !answer.text.contains("<b>"));
     }
+    let long = "x".repeat(4 << 10);
+    let answer = browser.submit("/signin", &[("token", TOKEN), ("next", &long)]).await;
+    assert_eq!((answer.status, answer.header("set-cookie")), (StatusCode::BAD_REQUEST, ""), "it is not even read");
     let answer = browser.submit_from("https://example.org", "/signin", &[("token", TOKEN)]).await;
     assert_eq!((answer.status, answer.header("set-cookie")), (StatusCode::FORBIDDEN, ""));
     for (next, leads) in [("/syncs/1", "/syncs/1"), ("//example.org", "/"), ("https://example.org", "/"), ("", "/")] {

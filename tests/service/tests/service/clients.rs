@@ -106,3 +106,15 @@ fn the_surplus_of_a_batch_is_in_discards() {
     assert!(discards.iter().all(|row| row["reason"] == "batch_too_long" && row["value"].contains("\"track\"")));
     assert_eq!(service.rows("main", "tracks").len(), 2_500);
 }
+
+#[test]
+fn the_rest_of_a_batch_of_very_many_calls_is_readable_in_discards() {
+    let service = Service::new("", &["main"]).started();
+    let rest = r#"{"messageId":"n1"},{ "messageId" : "n2" },7"#;
+    let body = format!(r#"{{"writeKey":"demo","batch":[{},{rest}]}}"#, vec!["{}"; 25_000].join(","));
+    assert_eq!(service.post("/v1/batch", &body).status, 200);
+    let discards = service.wait_for("main", "_discards", 25_001);
+    assert_eq!(discards.len(), 25_001);
+    let last: Vec<_> = discards.iter().filter(|row| row["value"].contains("n1")).collect();
+    assert_eq!((last.len(), &*last[0]["value"], &*last[0]["reason"]), (1, &*format!("[{rest}]"), "batch_too_long"));
+}
