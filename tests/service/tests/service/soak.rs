@@ -71,10 +71,8 @@ fn every_event_is_in_every_warehouse_once() {
     });
     let accepted = usize::try_from(batches.load(Ordering::Relaxed) * CALLS).expect("a number");
     for warehouse in ["one", "two"] {
-        until(&format!("{accepted} events in {warehouse}"), || {
-            let found = service.rows(warehouse, "identifies").len() + service.rows(warehouse, "tracks").len();
-            (found >= accepted).then_some(())
-        });
+        let behind = format!("tablecast_behind_bytes{{warehouse=\"{warehouse}\",space=\"default\"}}");
+        until(&format!("{accepted} events in {warehouse}"), || (service.metric(&behind) < 0.5).then_some(()));
         let mut ids = BTreeSet::new();
         for table in ["identifies", "tracks"] {
             let rows = service.rows(warehouse, table);
