@@ -36,6 +36,15 @@ impl<'f> Service<'f> {
     fn start(folder: &'f Folder) -> Self {
         let address = folder.path("tablecast-data/address");
         let _ = std::fs::remove_file(&address);
+        let mut service = Service::spawn(folder);
+        service.until("an address", || address.exists() && std::fs::read_to_string(&address).unwrap().ends_with('\n'));
+        service.address = std::fs::read_to_string(&address).unwrap().trim().to_owned();
+        service.until("readiness", || service.get("/readyz").starts_with("HTTP/1.1 200"));
+        service
+    }
+
+    /// The process, whatever it is doing yet.
+    fn spawn(folder: &'f Folder) -> Self {
         let child = Command::new(env!("CARGO_BIN_EXE_tablecast"))
             .args(["serve", "--log", "json"])
             .current_dir(folder.path(""))
@@ -43,11 +52,7 @@ impl<'f> Service<'f> {
             .stderr(std::fs::File::create(folder.path("serve.log")).unwrap())
             .spawn()
             .unwrap();
-        let mut service = Service { folder, child, address: String::new() };
-        service.until("an address", || address.exists() && std::fs::read_to_string(&address).unwrap().ends_with('\n'));
-        service.address = std::fs::read_to_string(&address).unwrap().trim().to_owned();
-        service.until("readiness", || service.get("/readyz").starts_with("HTTP/1.1 200"));
-        service
+        Service { folder, child, address: String::new() }
     }
 
     fn log(&self) -> String {
@@ -228,5 +233,22 @@ fn what_is_wrong_is_said_with_what_to_do() {
     write(&folder, &CONFIG.replace("hush", "other"));
     let token = folder.run(&["syncs"]).ends(1);
     assert!(token.err.contains("token"), "{}", token.err);
+    service.end();
+}
+
+#[test]
+fn a_reload_while_the_service_starts_is_done_after_it() {
+    let folder = Folder::new();
+    write(&folder, &CONFIG.replace("token = \"hush\"\n", ""));
+    std::fs::create_dir(folder.path("tablecast-data")).unwrap();
+    let token = folder.path("tablecast-data/token");
+    // The service reads its token in the middle of its start, and waits there until somebody writes it.
+    assert!(Command::new("mkfifo").arg(&token).status().unwrap().success());
+    let service = Service::spawn(&folder);
+    let mut pipe = std::fs::OpenOptions::new().write(true).open(&token).unwrap();
+    service.signal("HUP");
+    pipe.write_all(b"hush\n").unwrap();
+    drop(pipe);
+    service.until("the configuration that was read again", || service.log().contains("was read again"));
     service.end();
 }
