@@ -237,6 +237,21 @@ fn what_is_wrong_is_said_with_what_to_do() {
 }
 
 #[test]
+fn a_name_that_nobody_has_met_is_taken_and_told() {
+    let folder = Folder::new();
+    write(&folder, CONFIG);
+    let service = Service::start(&folder);
+    let typo = folder.run(&["select", "off", "--trait", "plam", "--table", "users"]).ends(0);
+    let note = "note: computation plam is not in the warehouse yet: what was said of it holds once it comes; close to it: plan";
+    assert!(typo.out.contains(note) && typo.out.matches("note: ").count() == 1, "{}", typo.out);
+    let json = folder.run(&["select", "on", "--table", "trakcs", "--json"]).ends(0).json();
+    assert_eq!((&json["unknown"][0]["kind"], &json["unknown"][0]["name"]), (&"table".into(), &"trakcs".into()));
+    let fine = folder.run(&["select", "on", "--trait", "plam", "--table", "users"]).ends(0);
+    assert!(!fine.out.contains("note: "), "{}", fine.out);
+    service.end();
+}
+
+#[test]
 fn a_reload_while_the_service_starts_is_done_after_it() {
     let folder = Folder::new();
     write(&folder, &CONFIG.replace("token = \"hush\"\n", ""));

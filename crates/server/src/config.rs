@@ -17,7 +17,7 @@ use std::fmt;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use tablecast::core::Secret;
-use tablecast::{Ident, Rules, Type};
+use tablecast::{Dialect, Ident, Rules, Type};
 
 /// What an operator says about the service. Made by [`Config::load`] or [`Config::parse`], which check it.
 #[derive(Clone, Debug)]
@@ -66,6 +66,8 @@ pub struct WarehouseConfig {
     pub uri: Secret,
     /// Its URI as it may be shown.
     pub shown_uri: String,
+    /// How it names things.
+    pub dialect: &'static Dialect,
     /// When its syncs begin.
     pub schedule: Schedule,
     /// What stands in front of a space in the schema's name.

@@ -273,21 +273,17 @@ fn warehouse(place: &str, raw: RawWarehouse, sources: &[Source], problems: &mut 
         Some(name) => check_name(&at("name"), name, problems),
     }
     let example = "add uri = \"sqlite:./warehouse\", or that of another warehouse";
-    let shown_uri = match raw.uri.as_ref().map(|uri| Uri::parse(uri.expose())) {
+    let uri = raw.uri.as_ref().map(|uri| Uri::parse(uri.expose()));
+    let found = match uri.map(|uri| uri.and_then(|uri| Ok((uri.to_string(), tablecast::connector(&uri)?)))) {
         None => {
             problems.add(place, "it has no uri", example);
-            String::new()
+            None
         }
         Some(Err(error)) => {
             problems.add(at("uri"), error.to_string(), error.remedy());
-            String::new()
+            None
         }
-        Some(Ok(uri)) => {
-            if let Err(error) = tablecast::connector(&uri) {
-                problems.add(at("uri"), error.to_string(), error.remedy());
-            }
-            uri.to_string()
-        }
+        Some(Ok(found)) => Some(found),
     };
     let schedule = schedule(place, &raw, problems);
     let mut spaces = raw.spaces.clone().unwrap_or_else(|| sources.iter().map(|source| source.space.clone()).collect());
@@ -329,10 +325,12 @@ fn warehouse(place: &str, raw: RawWarehouse, sources: &[Source], problems: &mut 
         off = off.with([super::Item::table("identities")]);
     }
     let (name, uri) = raw.name.zip(raw.uri).filter(|_| problems.0.len() == before)?;
+    let (shown_uri, connector) = found?;
     Some(WarehouseConfig {
         name,
         uri,
         shown_uri,
+        dialect: connector.dialect,
         schedule,
         schema_prefix: raw.schema_prefix.unwrap_or_else(|| Rules::default().schema_prefix),
         spaces,

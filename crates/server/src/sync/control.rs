@@ -2,6 +2,7 @@
 
 use super::clock::moment;
 use super::engine::Shared;
+use super::unknown::Unknown;
 use super::views::{OffItem, OffWhy, SelectRequest, Selected, SelectionView, SourceView, UnitView, WarehouseView};
 use crate::config::{Config, Item, WarehouseConfig};
 use crate::spool::Spool;
@@ -209,7 +210,8 @@ impl Control {
     /// Switches tables, columns, audiences and traits off and on. Nothing is deleted by switching off; what comes on is
     /// synced at once, and then the gap is filled from the spool.
     ///
-    /// Core columns cannot go off, and what the configuration switches off cannot come on here.
+    /// Core columns cannot go off, and what the configuration switches off cannot come on here. A name that no warehouse
+    /// has yet is taken, and told.
     pub fn select(&self, request: &SelectRequest) -> Result<Selected, Refusal> {
         let config = self.config();
         let warehouses = self.chosen(&config, request.warehouse.as_deref())?;
@@ -238,6 +240,7 @@ impl Control {
                 ));
             }
         }
+        let unknown = self.unknown(request, &warehouses)?;
         let mut syncs = Vec::new();
         for warehouse in &warehouses {
             let before = self.0.state.switches(&warehouse.name)?;
@@ -251,7 +254,18 @@ impl Control {
         self.0.wake();
         let selection =
             warehouses.into_iter().map(|warehouse| self.selection_view(warehouse)).collect::<Result<_, _>>()?;
-        Ok(Selected { selection, syncs })
+        Ok(Selected { selection, syncs, unknown })
+    }
+
+    /// What is named and known to none of the warehouses. What is off already is known when it is to come on.
+    fn unknown(&self, request: &SelectRequest, warehouses: &[&WarehouseConfig]) -> Result<Vec<Unknown>, Refusal> {
+        let (mut known, mut off) = (Vec::new(), BTreeSet::new());
+        for warehouse in warehouses {
+            known.push((warehouse.dialect, self.known(&warehouse.name)?));
+            off.extend(self.0.off(warehouse)?.0);
+        }
+        let on = request.on.iter().filter(|item| !off.contains(item));
+        Ok(request.off.iter().chain(on).filter_map(|item| Unknown::of(item, &known)).collect())
     }
 
     /// Asks for a backfill: calls that the warehouse had already are loaded from the spool once more, and fill what is
