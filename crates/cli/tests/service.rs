@@ -212,8 +212,6 @@ fn what_is_wrong_is_said_with_what_to_do() {
     write(&folder, CONFIG);
     let nobody = folder.run(&["emit", "plan", "x", "--user", "u1"]).ends(1);
     assert!(nobody.err.contains("tablecast serve"), "{}", nobody.err);
-    folder.run(&["select", "off", "--column", "users.id"]).ends(2);
-    folder.run(&["backfill", "--to", "nowhere"]).ends(2);
     let service = Service::start(&folder);
     let taken = folder.run(&["serve"]).ends(2);
     assert!(taken.err.contains("another process"), "{}", taken.err);
@@ -234,6 +232,52 @@ fn what_is_wrong_is_said_with_what_to_do() {
     let token = folder.run(&["syncs"]).ends(1);
     assert!(token.err.contains("token"), "{}", token.err);
     service.end();
+    folder.run(&["select", "off", "--column", "users.id"]).ends(2);
+    folder.run(&["backfill", "--to", "nowhere"]).ends(2);
+}
+
+const COMMANDS: [&[&str]; 7] = [
+    &["syncs"],
+    &["sync", "now"],
+    &["sync", "renamed", "--to", "main"],
+    &["select", "show"],
+    &["select", "off", "--table", "tracks"],
+    &["select", "on", "--table", "tracks"],
+    &["backfill", "--to", "main"],
+];
+
+#[test]
+fn only_the_service_makes_a_data_folder() {
+    let folder = Folder::new();
+    write(&folder, CONFIG);
+    for args in COMMANDS {
+        folder.run(args).ends(2).says("there is no data folder at ./tablecast-data", "make `data` absolute");
+        assert!(!folder.path("tablecast-data").exists(), "{args:?}");
+    }
+    Service::start(&folder).end();
+    for args in COMMANDS {
+        folder.run(args).ends(0);
+    }
+}
+
+#[test]
+fn secrets_that_only_the_service_has_are_not_needed_where_it_does_not_run() {
+    let folder = Folder::new();
+    let secrets = folder.write("token", "hush\n");
+    let key = folder.write("key", "demo\n");
+    let config = CONFIG.replace("\"hush\"", "\"file:token\"").replace("\"demo\"", "\"file:key\"");
+    write(&folder, &config);
+    let service = Service::start(&folder);
+    service.send(&identify("u1", r#"{"plan": "free"}"#));
+    folder.run(&["syncs"]).ends(0);
+    service.end();
+    [secrets, key].iter().for_each(|name| std::fs::remove_file(folder.path(name)).unwrap());
+    for args in COMMANDS {
+        folder.run(args).ends(0);
+    }
+    assert_eq!(column(&users(&folder, &[]), "plan"), ["free"]);
+    assert!(!folder.path("tablecast-data/token").exists(), "none is made in the place of the configuration's");
+    folder.run(&["serve"]).ends(2).says("token: its file cannot be read", "token");
 }
 
 #[test]
