@@ -230,7 +230,8 @@ impl Control {
             return Err(Refusal::invalid(format!("{both} is to go off and on"), "name it once"));
         }
         for warehouse in &warehouses {
-            if let Some(fixed) = request.on.iter().find(|item| warehouse.off.0.contains(item)) {
+            let is_fixed = |item: &&Item| warehouse.off.0.iter().any(|fixed| fixed.is_same(item, warehouse.dialect));
+            if let Some(fixed) = request.on.iter().find(is_fixed) {
                 return Err(Refusal::invalid(
                     format!("{fixed} is switched off for \"{}\" by the configuration", warehouse.name),
                     format!(
@@ -244,8 +245,10 @@ impl Control {
         let mut syncs = Vec::new();
         for warehouse in &warehouses {
             let before = self.0.state.switches(&warehouse.name)?;
-            self.0.state.switch(&warehouse.name, &request.off, &request.on, self.0.now())?;
-            if request.on.iter().any(|item| before.0.contains(item)) {
+            let comes_on = |off: &&Item| request.on.iter().any(|item| item.is_same(off, warehouse.dialect));
+            let on: Vec<Item> = before.0.iter().filter(comes_on).cloned().collect();
+            self.0.state.switch(&warehouse.name, &request.off, &on, self.0.now())?;
+            if !on.is_empty() {
                 for space in &warehouse.spaces {
                     syncs.push(self.ask_for_sync(warehouse, space)?);
                 }
@@ -259,12 +262,12 @@ impl Control {
 
     /// What is named and known to none of the warehouses. What is off already is known when it is to come on.
     fn unknown(&self, request: &SelectRequest, warehouses: &[&WarehouseConfig]) -> Result<Vec<Unknown>, Refusal> {
-        let (mut known, mut off) = (Vec::new(), BTreeSet::new());
+        let (mut known, mut off) = (Vec::new(), Vec::new());
         for warehouse in warehouses {
             known.push((warehouse.dialect, self.known(&warehouse.name)?));
-            off.extend(self.0.off(warehouse)?.0);
+            off.extend(self.0.off(warehouse)?.0.into_iter().map(|item| (item, warehouse.dialect)));
         }
-        let on = request.on.iter().filter(|item| !off.contains(item));
+        let on = request.on.iter().filter(|item| !off.iter().any(|(off, dialect)| off.is_same(item, dialect)));
         Ok(request.off.iter().chain(on).filter_map(|item| Unknown::of(item, &known)).collect())
     }
 
