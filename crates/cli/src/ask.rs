@@ -24,6 +24,20 @@ pub(crate) fn config(service: &Service) -> Result<Config, Failure> {
     Config::load(&service.config).map_err(|problems| wrong(problems, &service.config.display().to_string()))
 }
 
+/// The configuration for work on the data folder itself, which must be there: made here, it would be an empty one
+/// beside the service's own.
+pub(crate) fn config_here(service: &Service) -> Result<Config, Failure> {
+    let config = Config::load_without_secrets(&service.config)
+        .map_err(|problems| wrong(problems, &service.config.display().to_string()))?;
+    if std::fs::exists(&config.data).is_ok_and(|there| !there) {
+        return Err(Failure::usage(
+            format!("there is no data folder at {}", config.data.display()),
+            "start `tablecast serve` once; if it has run, run this in its working directory, or make `data` absolute",
+        ));
+    }
+    Ok(config)
+}
+
 /// All problems as one failure: each told in lines of its own, the last by whoever tells the failure.
 pub(crate) fn wrong(problems: Problems, place: &str) -> Failure {
     let mut all = problems.0;
@@ -47,13 +61,13 @@ pub(crate) enum Asked {
 impl Asked {
     /// The service that runs, or its data folder.
     pub(crate) fn find(service: &Service) -> Result<Asked, Failure> {
-        let config = config(service)?;
-        if DataLock::is_taken(&config.data) {
-            return Ok(Asked::Running(Remote::new(&config, service)?));
+        let here = config_here(service)?;
+        if DataLock::is_taken(&here.data) {
+            return Ok(Asked::Running(Remote::new(&config(service)?, service)?));
         }
         let place = service.config.display().to_string();
-        let opened = Opened::open(&config).map_err(|problems| wrong(problems, &place))?;
-        let engine = opened.engine(config, Settings::default()).map_err(|problems| wrong(problems, &place))?;
+        let opened = Opened::open(&here).map_err(|problems| wrong(problems, &place))?;
+        let engine = opened.engine(here, Settings::default()).map_err(|problems| wrong(problems, &place))?;
         Ok(Asked::Here { control: engine.control(), engine, _opened: Box::new(opened) })
     }
 

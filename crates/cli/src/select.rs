@@ -5,8 +5,9 @@ use crate::ask::Asked;
 use crate::failure::{Exit, Failure};
 use crate::{output, waiting};
 use serde_json::json;
+use std::fmt::Write;
 use tablecast_server::config::Item;
-use tablecast_server::sync::{OffWhy, SelectRequest, SelectionView};
+use tablecast_server::sync::{OffWhy, SelectRequest, Selected as Done, SelectionView};
 
 pub(crate) async fn select(what: &SelectCommand) -> Result<Exit, Failure> {
     match what {
@@ -46,10 +47,17 @@ async fn switch(args: &SwitchArgs, off: bool) -> Result<Exit, Failure> {
         waiting::for_all(&asked, &selected.syncs).await?;
     }
     if *json {
-        output::print_json(&json!({"warehouses": selected.selection, "syncs": selected.syncs}))?;
+        let Done { selection, syncs, unknown } = selected;
+        output::print_json(&json!({"warehouses": selection, "syncs": syncs, "unknown": unknown}))?;
         return Ok(Exit::Done);
     }
     let mut text = table(&selected.selection);
+    for unknown in &selected.unknown {
+        let _ = write!(text, "\nnote: {unknown}");
+    }
+    if !selected.unknown.is_empty() {
+        text.push('\n');
+    }
     text.push_str(if selected.syncs.is_empty() {
         "\nit holds from the next sync on; what is in the tables stays\n"
     } else {

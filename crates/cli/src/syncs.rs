@@ -8,7 +8,8 @@ use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use serde_json::json;
 use std::fmt::Write;
-use tablecast_server::service::Opened;
+use tablecast_server::State;
+use tablecast_server::service::DataLock;
 use tablecast_server::state::{BackfillRequest, HistoryFilter, Kind, Level, Status, Sync, SyncDetail};
 use tablecast_server::sync::{UnitState, UnitView};
 
@@ -16,14 +17,14 @@ pub(crate) async fn sync(what: &SyncCommand) -> Result<Exit, Failure> {
     match what {
         SyncCommand::Now(args) => now(args).await,
         SyncCommand::Renamed { service, to } => {
-            let config = ask::config(service)?;
+            let config = ask::config_here(service)?;
             if config.warehouse(to).is_none() {
                 let to_do = "name a [[warehouse]] of the configuration";
                 return Err(Failure::usage(format!("there is no warehouse \"{to}\""), to_do));
             }
             let place = service.config.display().to_string();
-            let opened = Opened::open(&config).map_err(|problems| ask::wrong(problems, &place))?;
-            opened.state.forget_schemas(to)?;
+            let _lock = DataLock::take(&config.data).map_err(|problems| ask::wrong(problems, &place))?;
+            State::open(&config.data)?.forget_schemas(to)?;
             output::print(&format!("the next sync of {to} goes to the schemas as the configuration names them\n"))?;
             Ok(Exit::Done)
         }

@@ -36,6 +36,15 @@ impl<'f> Service<'f> {
     fn start(folder: &'f Folder) -> Self {
         let address = folder.path("tablecast-data/address");
         let _ = std::fs::remove_file(&address);
+        let mut service = Service::spawn(folder);
+        service.until("an address", || address.exists() && std::fs::read_to_string(&address).unwrap().ends_with('\n'));
+        service.address = std::fs::read_to_string(&address).unwrap().trim().to_owned();
+        service.until("readiness", || service.get("/readyz").starts_with("HTTP/1.1 200"));
+        service
+    }
+
+    /// The process, whatever it is doing yet.
+    fn spawn(folder: &'f Folder) -> Self {
         let child = Command::new(env!("CARGO_BIN_EXE_tablecast"))
             .args(["serve", "--log", "json"])
             .current_dir(folder.path(""))
@@ -43,11 +52,7 @@ impl<'f> Service<'f> {
             .stderr(std::fs::File::create(folder.path("serve.log")).unwrap())
             .spawn()
             .unwrap();
-        let mut service = Service { folder, child, address: String::new() };
-        service.until("an address", || address.exists() && std::fs::read_to_string(&address).unwrap().ends_with('\n'));
-        service.address = std::fs::read_to_string(&address).unwrap().trim().to_owned();
-        service.until("readiness", || service.get("/readyz").starts_with("HTTP/1.1 200"));
-        service
+        Service { folder, child, address: String::new() }
     }
 
     fn log(&self) -> String {
@@ -207,8 +212,6 @@ fn what_is_wrong_is_said_with_what_to_do() {
     write(&folder, CONFIG);
     let nobody = folder.run(&["emit", "plan", "x", "--user", "u1"]).ends(1);
     assert!(nobody.err.contains("tablecast serve"), "{}", nobody.err);
-    folder.run(&["select", "off", "--column", "users.id"]).ends(2);
-    folder.run(&["backfill", "--to", "nowhere"]).ends(2);
     let service = Service::start(&folder);
     let taken = folder.run(&["serve"]).ends(2);
     assert!(taken.err.contains("another process"), "{}", taken.err);
@@ -228,5 +231,83 @@ fn what_is_wrong_is_said_with_what_to_do() {
     write(&folder, &CONFIG.replace("hush", "other"));
     let token = folder.run(&["syncs"]).ends(1);
     assert!(token.err.contains("token"), "{}", token.err);
+    service.end();
+    folder.run(&["select", "off", "--column", "users.id"]).ends(2);
+    folder.run(&["backfill", "--to", "nowhere"]).ends(2);
+}
+
+const COMMANDS: [&[&str]; 7] = [
+    &["syncs"],
+    &["sync", "now"],
+    &["sync", "renamed", "--to", "main"],
+    &["select", "show"],
+    &["select", "off", "--table", "tracks"],
+    &["select", "on", "--table", "tracks"],
+    &["backfill", "--to", "main"],
+];
+
+#[test]
+fn only_the_service_makes_a_data_folder() {
+    let folder = Folder::new();
+    write(&folder, CONFIG);
+    for args in COMMANDS {
+        folder.run(args).ends(2).says("there is no data folder at ./tablecast-data", "make `data` absolute");
+        assert!(!folder.path("tablecast-data").exists(), "{args:?}");
+    }
+    Service::start(&folder).end();
+    for args in COMMANDS {
+        folder.run(args).ends(0);
+    }
+}
+
+#[test]
+fn secrets_that_only_the_service_has_are_not_needed_where_it_does_not_run() {
+    let folder = Folder::new();
+    let secrets = folder.write("token", "hush\n");
+    let key = folder.write("key", "demo\n");
+    let config = CONFIG.replace("\"hush\"", "\"file:token\"").replace("\"demo\"", "\"file:key\"");
+    write(&folder, &config);
+    let service = Service::start(&folder);
+    service.send(&identify("u1", r#"{"plan": "free"}"#));
+    folder.run(&["syncs"]).ends(0);
+    service.end();
+    [secrets, key].iter().for_each(|name| std::fs::remove_file(folder.path(name)).unwrap());
+    for args in COMMANDS {
+        folder.run(args).ends(0);
+    }
+    assert_eq!(column(&users(&folder, &[]), "plan"), ["free"]);
+    assert!(!folder.path("tablecast-data/token").exists(), "none is made in the place of the configuration's");
+    folder.run(&["serve"]).ends(2).says("token: its file cannot be read", "token");
+}
+
+#[test]
+fn a_name_that_nobody_has_met_is_taken_and_told() {
+    let folder = Folder::new();
+    write(&folder, CONFIG);
+    let service = Service::start(&folder);
+    let typo = folder.run(&["select", "off", "--trait", "plam", "--table", "users"]).ends(0);
+    let note = "note: computation plam is not in the warehouse yet: what was said of it holds once it comes; close to it: plan";
+    assert!(typo.out.contains(note) && typo.out.matches("note: ").count() == 1, "{}", typo.out);
+    let json = folder.run(&["select", "on", "--table", "trakcs", "--json"]).ends(0).json();
+    assert_eq!((&json["unknown"][0]["kind"], &json["unknown"][0]["name"]), (&"table".into(), &"trakcs".into()));
+    let fine = folder.run(&["select", "on", "--trait", "plam", "--table", "users"]).ends(0);
+    assert!(!fine.out.contains("note: "), "{}", fine.out);
+    service.end();
+}
+
+#[test]
+fn a_reload_while_the_service_starts_is_done_after_it() {
+    let folder = Folder::new();
+    write(&folder, &CONFIG.replace("token = \"hush\"\n", ""));
+    std::fs::create_dir(folder.path("tablecast-data")).unwrap();
+    let token = folder.path("tablecast-data/token");
+    // The service reads its token in the middle of its start, and waits there until somebody writes it.
+    assert!(Command::new("mkfifo").arg(&token).status().unwrap().success());
+    let service = Service::spawn(&folder);
+    let mut pipe = std::fs::OpenOptions::new().write(true).open(&token).unwrap();
+    service.signal("HUP");
+    pipe.write_all(b"hush\n").unwrap();
+    drop(pipe);
+    service.until("the configuration that was read again", || service.log().contains("was read again"));
     service.end();
 }

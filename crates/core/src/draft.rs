@@ -11,13 +11,15 @@ use crate::discard::{Discard, Reason, hex};
 use crate::envelope::{self, Rejected};
 use crate::event::Call;
 use crate::hash::hash;
-use crate::ident::{Ident, SYSTEM_TABLES, snake_case, versions_table};
+use crate::ident::{Ident, SYSTEM_TABLES, computation_columns, versions_table};
 use crate::names::{Name, Names};
 use crate::origin::Origin;
 use crate::rules::{Cut, Only, Rules};
 use crate::schema::TableKind;
 use crate::table::TableDraft;
-use rustc_hash::FxHashMap;
+use crate::types::Type;
+use rustc_hash::{FxHashMap, FxHashSet};
+use std::collections::BTreeMap;
 use std::fmt;
 use xxhash_rust::xxh3::Xxh3Default;
 
@@ -88,6 +90,8 @@ impl fmt::Debug for Digest {
 #[derive(Debug)]
 pub struct Draft {
     pub(crate) rules: Rules,
+    /// The types that the rules give to columns.
+    pub(crate) types: BTreeMap<String, Type>,
     /// What alone is loaded, if not everything.
     pub(crate) only: Option<Only>,
     pub(crate) dialect: &'static Dialect,
@@ -102,7 +106,8 @@ pub struct Draft {
     table_of: FxHashMap<Ident, usize>,
     kind_tables: [Option<usize>; 6],
     event_table_of: FxHashMap<String, usize>,
-    computation_columns: Vec<String>,
+    /// The columns of audiences and traits that are switched off.
+    computation_columns: FxHashSet<Ident>,
     /// Columns that got a value of a batch's envelope, for the call at hand.
     shared: Vec<(usize, Name)>,
     own: Option<Origin>,
@@ -118,8 +123,10 @@ pub struct Draft {
 impl Draft {
     /// An empty draft.
     pub fn new(rules: &Rules, dialect: &'static Dialect) -> Self {
+        let off = rules.off.computations.iter();
         Draft {
             rules: rules.clone(),
+            types: rules.types_of_columns(dialect),
             only: None,
             dialect,
             tables: Vec::new(),
@@ -131,7 +138,7 @@ impl Draft {
             table_of: FxHashMap::default(),
             kind_tables: [None; 6],
             event_table_of: FxHashMap::default(),
-            computation_columns: rules.off.computations.iter().map(|key| snake_case(key)).collect(),
+            computation_columns: off.flat_map(|key| computation_columns(key, dialect)).collect(),
             shared: Vec::new(),
             own: None,
             call: Call::default(),

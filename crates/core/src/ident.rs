@@ -6,6 +6,7 @@
 use crate::dialect::Dialect;
 use crate::hash::hex12;
 use std::borrow::Borrow;
+use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::Arc;
 
@@ -188,6 +189,25 @@ pub fn column_name(section: Section, path: &[&str], dialect: &Dialect) -> Ident 
         name.insert(0, '_');
     }
     cut(name, dialect.max_identifier, full_path)
+}
+
+/// The columns of an audience or trait by its key, or by the name that its column has: as traits and events name it, and
+/// as pages and screens do.
+///
+/// ```
+/// use tablecast_core::ident::computation_columns;
+/// use tablecast_core::memory::DIALECT;
+/// assert!(computation_columns("3_orders", &DIALECT).contains("_3_orders"));
+/// assert!(computation_columns("_3_orders", &DIALECT).contains("_3_orders"));
+/// ```
+pub fn computation_columns(key: &str, dialect: &Dialect) -> BTreeSet<Ident> {
+    let mut columns: BTreeSet<Ident> =
+        [Section::Body, Section::ViewBody].map(|section| column_name(section, &[key], dialect)).into();
+    // A name made of a hash is no key that leads to it.
+    if key.starts_with('_') {
+        columns.insert(key.into());
+    }
+    columns
 }
 
 fn shadows_column(section: Section, name: &str) -> bool {

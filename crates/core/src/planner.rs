@@ -284,7 +284,8 @@ impl Planner<'_> {
         let rules = &self.draft.rules;
         let declared = || {
             let full = format!("{}.{}", table.name, column.about.name);
-            let found = rules.types.get(&full).or_else(|| rules.types.get(column.about.name.as_str())).copied();
+            let types = &self.draft.types;
+            let found = types.get(&full).or_else(|| types.get(column.about.name.as_str())).copied();
             found.filter(|ty| *ty != Type::Version).map(|ty| self.draft.dialect.told(ty))
         };
         let decided = there.or(column.about.core).or_else(declared);

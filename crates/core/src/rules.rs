@@ -1,6 +1,7 @@
 //! What an operator decides about the tables: names, switches, selection, limits of a cut.
 
-use crate::ident::{Ident, schema_name};
+use crate::dialect::Dialect;
+use crate::ident::{Ident, computation_columns, schema_name};
 use crate::types::Type;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
@@ -63,6 +64,20 @@ impl Rules {
     /// The schema that these rules fill: `personas_<space>`.
     pub fn schema(&self) -> Ident {
         schema_name(&self.schema_prefix, &self.space)
+    }
+
+    /// The types by the columns that they are for: a trait's key stands for its column too, which may be called otherwise.
+    pub(crate) fn types_of_columns(&self, dialect: &Dialect) -> BTreeMap<String, Type> {
+        let mut types = BTreeMap::new();
+        for (name, ty) in &self.types {
+            let (table, column) = name.rsplit_once('.').map_or(("", &**name), |(table, column)| (table, column));
+            for column in computation_columns(column, dialect) {
+                let dot = if table.is_empty() { "" } else { "." };
+                types.insert(format!("{table}{dot}{column}"), *ty);
+            }
+        }
+        types.extend(self.types.clone());
+        types
     }
 }
 

@@ -12,12 +12,13 @@ pub use selection::{Item, ItemKind, Off};
 
 use crate::emit::Computations;
 use jiff::SignedDuration;
+use raw::Secrets;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use tablecast::core::Secret;
-use tablecast::{Ident, Rules, Type};
+use tablecast::{Dialect, Ident, Rules, Type};
 
 /// What an operator says about the service. Made by [`Config::load`] or [`Config::parse`], which check it.
 #[derive(Clone, Debug)]
@@ -66,6 +67,8 @@ pub struct WarehouseConfig {
     pub uri: Secret,
     /// Its URI as it may be shown.
     pub shown_uri: String,
+    /// How it names things.
+    pub dialect: &'static Dialect,
     /// When its syncs begin.
     pub schedule: Schedule,
     /// What stands in front of a space in the schema's name.
@@ -108,19 +111,18 @@ impl WarehouseConfig {
 impl Config {
     /// Reads and checks a file. Relative paths in it start at the working directory.
     pub fn load(path: &Path) -> Result<Config, Problems> {
-        let text = std::fs::read_to_string(path).map_err(|error| {
-            Problems::one(Problem::new(
-                path.display(),
-                format!("cannot be read: {error}"),
-                "name the configuration with --config; examples/tablecast.toml is one to begin with",
-            ))
-        })?;
-        Config::parse(&text)
+        Config::parse(&read(path)?)
+    }
+
+    /// Like [`Config::load`], but token and write keys stay as they are written: what they refer to may be there for the
+    /// service alone. For whatever asks nothing of a service that runs.
+    pub fn load_without_secrets(path: &Path) -> Result<Config, Problems> {
+        raw::parse(&read(path)?, Secrets::AsWritten)
     }
 
     /// Checks the text of a configuration. References to secrets are resolved here.
     pub fn parse(text: &str) -> Result<Config, Problems> {
-        raw::parse(text)
+        raw::parse(text, Secrets::Resolved)
     }
 
     /// A warehouse by its name.
@@ -148,6 +150,16 @@ impl Config {
         let has = |source: &&Source| source.write_keys.iter().any(|key| key.expose() == write_key);
         self.sources.iter().find(has).map(|source| source.space.as_str())
     }
+}
+
+fn read(path: &Path) -> Result<String, Problems> {
+    std::fs::read_to_string(path).map_err(|error| {
+        Problems::one(Problem::new(
+            path.display(),
+            format!("cannot be read: {error}"),
+            "name the configuration with --config; examples/tablecast.toml is one to begin with",
+        ))
+    })
 }
 
 #[cfg(test)]

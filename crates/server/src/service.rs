@@ -26,7 +26,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::TcpListener;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 use tracing::{error, info, warn};
 
@@ -124,14 +124,21 @@ pub struct Service {
     listener: TcpListener,
     address: SocketAddr,
     router: Router,
+    hang_up: Signal,
 }
 
 impl Service {
-    /// Opens everything and binds the address, so that what is wrong is known before anything is served.
+    /// Opens everything and binds the address, so that what is wrong is known before anything is served. A SIGHUP that
+    /// comes meanwhile is done by [`Service::run`].
     ///
     /// `path` is where the configuration is read again on SIGHUP; `settings` are the engine's, of which `on_end` is the
     /// service's own. Needs a tokio runtime of several threads.
     pub async fn start(config: Config, path: Option<PathBuf>, settings: Settings) -> Result<Service, Problems> {
+        // Before anything that takes its time: until it is listened to, SIGHUP ends the process.
+        let hang_up = signal(SignalKind::hangup()).map_err(|error| {
+            let what = format!("SIGHUP cannot be listened to: {error}");
+            Problems::one(Problem::new("signals", what, "report this with the command and the message"))
+        })?;
         let opened = Opened::open(&config)?;
         let measures = Measures::register(&opened.metrics);
         let settings = Settings { on_end: Some(measures.on_end()), ..settings };
@@ -160,7 +167,7 @@ impl Service {
         let listener = TcpListener::bind(config.listen).await.map_err(wrong)?;
         let address = listener.local_addr().map_err(wrong)?;
         std::fs::write(config.data.join(ADDRESS), format!("{address}\n")).map_err(wrong)?;
-        Ok(Service { path, config, opened, engine, ingest, door, listener, address, router })
+        Ok(Service { path, config, opened, engine, ingest, door, listener, address, router, hang_up })
     }
 
     /// Where it listens: the port is the real one, also where the configuration says 0.
@@ -183,7 +190,7 @@ impl Service {
         let (end, ended) = watch::channel(false);
         let mut terminate = signal(SignalKind::terminate())?;
         let mut interrupt = signal(SignalKind::interrupt())?;
-        let mut hang_up = signal(SignalKind::hangup())?;
+        let mut hang_up = self.hang_up;
         let limits = Limits { connections: self.config.max_connections, ..Limits::default() };
         let until = |mut ended: watch::Receiver<bool>| async move {
             // A sender that is gone is an end as well.

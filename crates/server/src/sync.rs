@@ -11,6 +11,7 @@ mod live;
 mod retention;
 mod run;
 mod spools;
+mod unknown;
 mod views;
 mod worker;
 
@@ -18,6 +19,7 @@ pub use clock::{Clock, SystemClock};
 pub use control::{Control, Refusal, RefusalKind};
 pub use engine::{EndedSync, Engine, OnEnd, Open, Settings};
 pub use spools::Spools;
+pub use unknown::Unknown;
 pub use views::{
     OffItem, OffWhy, SelectRequest, Selected, SelectionView, SourceView, UnitState, UnitView, WarehouseView,
 };

@@ -48,7 +48,7 @@ fn resolve(folder: &str, target: &str) -> String {
 fn commands(file: &File, files: &[File], findings: &mut Vec<Finding>) {
     for command in readme::commands(&file.text) {
         let words: Vec<&str> = command.split_whitespace().collect();
-        let line = file.text.lines().position(|line| line.trim().starts_with(&command)).unwrap_or(0) + 1;
+        let line = file.text.lines().position(|line| line.trim().starts_with(command)).unwrap_or(0) + 1;
         let mut wrong = |message: String| findings.push(Finding::new(&file.path, line, message));
         if let ["cargo", "xtask", name, ..] = words[..]
             && !xtask_commands().any(|known| known == name)

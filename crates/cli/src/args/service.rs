@@ -25,7 +25,7 @@ Examples:
   tablecast select on --trait total_revenue_180_days
 
 Off means: nothing more is written there; what is there stays. For an audience or trait that is its column in every table and
-the calls that it sent. On again: the next sync writes it, and what passed by meanwhile is filled from the spool.";
+the calls that it sent; it is named by its key or its column's name. On again: the next sync writes it, and what passed by meanwhile is filled from the spool.";
 
 pub(crate) const BACKFILL_MANUAL: &str = "\
 Examples:

@@ -8,7 +8,7 @@ use crate::column::VALUE_BYTES;
 use crate::discard::{Discard, Reason};
 use crate::envelope::{self, Envelope, Kind, Rejected};
 use crate::event::{Call, Container, Field, Span};
-use crate::ident::{Ident, event_table_name};
+use crate::ident::{Ident, Section, column_name, event_table_name};
 use crate::identities;
 use crate::origin::Origin;
 use crate::plan::Fold;
@@ -156,7 +156,11 @@ impl Draft {
             (Container::Traits, &["audience_key"]),
             (Container::Traits, &["trait_key"]),
         ];
-        let is_off = |key: &str| self.rules.off.computations.contains(key);
+        // It may be off by its column's name, which is not always its key.
+        let is_off = |key: &str| {
+            self.rules.off.computations.contains(key)
+                || self.computation_columns.contains(&column_name(Section::Body, &[key], self.dialect))
+        };
         !named.into_iter().any(|(container, path)| route::text(call, outer, container, path).is_some_and(is_off))
     }
 

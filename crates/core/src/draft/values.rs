@@ -16,6 +16,7 @@ use crate::rules::{Rules, Timestamps};
 use crate::schema::TableKind;
 use crate::table::TableDraft;
 use crate::time;
+use rustc_hash::FxHashSet;
 use std::borrow::Cow;
 
 struct Walk<'c> {
@@ -127,7 +128,9 @@ impl Draft {
             before = Some(place);
             at += 1;
             if let Token::Object(inner) = node.token {
-                self.walk(walk, at, inner as usize, place);
+                if !self.is_off(walk, place, at, inner as usize) {
+                    self.walk(walk, at, inner as usize, place);
+                }
                 at = inner as usize;
                 continue;
             }
@@ -142,6 +145,25 @@ impl Draft {
                 }
             }
         }
+    }
+
+    /// Whether an object is the value of an audience or trait that is off: then all that it is made of is.
+    ///
+    /// Its columns do not go off by their names, which other traits may have too.
+    fn is_off(&mut self, walk: &Walk, object: Place, start: usize, end: usize) -> bool {
+        if self.computation_columns.is_empty() {
+            return false;
+        }
+        let name = self.names.name(object);
+        if !self.computation_columns.contains(self.names.ident(name)) {
+            return false;
+        }
+        let inner = &walk.call.tape.nodes[start..end];
+        let values = inner.iter().filter(|node| !matches!(node.token, Token::Object(_))).count() as u64;
+        for target in walk.targets.list() {
+            self.tables[target.table].filtered_values += values;
+        }
+        true
     }
 
     #[inline]
@@ -210,8 +232,8 @@ impl Draft {
     }
 }
 
-fn new_column(name: &Ident, table: &TableDraft, rules: &Rules, computations: &[String]) -> ColumnDraft {
-    let off = column_is_off(name, &table.name, rules) || computations.iter().any(|key| *name == **key);
+fn new_column(name: &Ident, table: &TableDraft, rules: &Rules, computations: &FxHashSet<Ident>) -> ColumnDraft {
+    let off = column_is_off(name, &table.name, rules) || computations.contains(name);
     let fold = if table.kind == TableKind::Merge { Fold::Latest } else { Fold::Once };
     ColumnDraft::new(name.clone(), None, fold, off)
 }

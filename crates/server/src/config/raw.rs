@@ -61,7 +61,14 @@ struct RawWarehouse {
     rules: toml::Table,
 }
 
-pub(super) fn parse(text: &str) -> Result<Config, Problems> {
+/// What becomes of `env:NAME` and `file:PATH`.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Secrets {
+    Resolved,
+    AsWritten,
+}
+
+pub(super) fn parse(text: &str, secrets: Secrets) -> Result<Config, Problems> {
     let table: toml::Table = text.parse().map_err(|error: toml::de::Error| {
         let line = error.span().map_or(0, |span| text[..span.start].matches('\n').count() + 1);
         let what = error.message().replace('\n', ", ");
@@ -70,7 +77,7 @@ pub(super) fn parse(text: &str) -> Result<Config, Problems> {
         problems
     })?;
     let mut problems = Problems::default();
-    let config = read(table, &mut problems);
+    let config = read(table, secrets, &mut problems);
     if problems.0.is_empty() { Ok(config) } else { Err(problems) }
 }
 
@@ -105,7 +112,7 @@ pub(super) fn join(place: &str, key: &str) -> String {
     if place.is_empty() { key.to_owned() } else { format!("{place}: {key}") }
 }
 
-fn read(table: toml::Table, problems: &mut Problems) -> Config {
+fn read(table: toml::Table, secrets: Secrets, problems: &mut Problems) -> Config {
     let top: Top = section("", table, problems);
     let listen = top.listen.as_deref().unwrap_or(LISTEN);
     let listen = listen.parse::<SocketAddr>().unwrap_or_else(|_| {
@@ -117,8 +124,8 @@ fn read(table: toml::Table, problems: &mut Problems) -> Config {
     if max_connections == 0 {
         problems.add("max_connections", "nobody could connect", "write 1 or more, or take it out");
     }
-    let token = top.token.and_then(|token| resolve("token", &token, problems));
-    let sources = sources(top.source, problems);
+    let token = top.token.and_then(|token| resolve("token", &token, secrets, problems));
+    let sources = sources(top.source, secrets, problems);
     let mut warehouses = warehouses(top.warehouse, &sources, problems);
     let computations = computations::read(top.audience, top.r#trait, &sources, &warehouses, problems);
     for warehouse in &mut warehouses {
@@ -154,7 +161,10 @@ fn duration(place: &str, text: Option<&str>, default: SignedDuration, problems: 
 }
 
 /// The value of a secret: as written, or where `env:NAME` or `file:PATH` point.
-fn resolve(place: &str, secret: &Secret, problems: &mut Problems) -> Option<Secret> {
+fn resolve(place: &str, secret: &Secret, secrets: Secrets, problems: &mut Problems) -> Option<Secret> {
+    if secrets == Secrets::AsWritten {
+        return Some(secret.clone());
+    }
     let written = secret.expose();
     let found = if let Some(name) = written.strip_prefix("env:") {
         std::env::var(name).map_err(|_| {
@@ -195,7 +205,7 @@ fn check_name(place: &str, name: &str, problems: &mut Problems) {
     }
 }
 
-fn sources(tables: Vec<toml::Table>, problems: &mut Problems) -> Vec<Source> {
+fn sources(tables: Vec<toml::Table>, secrets: Secrets, problems: &mut Problems) -> Vec<Source> {
     if tables.is_empty() {
         problems.add(
             "[[source]]",
@@ -228,7 +238,7 @@ fn sources(tables: Vec<toml::Table>, problems: &mut Problems) -> Vec<Source> {
         }
         let mut write_keys = Vec::new();
         for key in &raw.write_keys {
-            let Some(key) = resolve(&join(&place, "write_keys"), key, problems) else { continue };
+            let Some(key) = resolve(&join(&place, "write_keys"), key, secrets, problems) else { continue };
             if !keys.insert(key.expose().to_owned()) {
                 problems.add(join(&place, "write_keys"), "a key is there twice", "give each source keys of its own");
             }
@@ -273,21 +283,17 @@ fn warehouse(place: &str, raw: RawWarehouse, sources: &[Source], problems: &mut 
         Some(name) => check_name(&at("name"), name, problems),
     }
     let example = "add uri = \"sqlite:./warehouse\", or that of another warehouse";
-    let shown_uri = match raw.uri.as_ref().map(|uri| Uri::parse(uri.expose())) {
+    let uri = raw.uri.as_ref().map(|uri| Uri::parse(uri.expose()));
+    let found = match uri.map(|uri| uri.and_then(|uri| Ok((uri.to_string(), tablecast::connector(&uri)?)))) {
         None => {
             problems.add(place, "it has no uri", example);
-            String::new()
+            None
         }
         Some(Err(error)) => {
             problems.add(at("uri"), error.to_string(), error.remedy());
-            String::new()
+            None
         }
-        Some(Ok(uri)) => {
-            if let Err(error) = tablecast::connector(&uri) {
-                problems.add(at("uri"), error.to_string(), error.remedy());
-            }
-            uri.to_string()
-        }
+        Some(Ok(found)) => Some(found),
     };
     let schedule = schedule(place, &raw, problems);
     let mut spaces = raw.spaces.clone().unwrap_or_else(|| sources.iter().map(|source| source.space.clone()).collect());
@@ -329,10 +335,12 @@ fn warehouse(place: &str, raw: RawWarehouse, sources: &[Source], problems: &mut 
         off = off.with([super::Item::table("identities")]);
     }
     let (name, uri) = raw.name.zip(raw.uri).filter(|_| problems.0.len() == before)?;
+    let (shown_uri, connector) = found?;
     Some(WarehouseConfig {
         name,
         uri,
         shown_uri,
+        dialect: connector.dialect,
         schedule,
         schema_prefix: raw.schema_prefix.unwrap_or_else(|| Rules::default().schema_prefix),
         spaces,

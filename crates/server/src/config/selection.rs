@@ -3,8 +3,8 @@
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 use std::fmt;
-use tablecast::Selection;
-use tablecast::core::ident::SYSTEM_TABLES;
+use tablecast::core::ident::{SYSTEM_TABLES, computation_columns};
+use tablecast::{Dialect, Selection};
 
 /// What kind of thing is switched.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -69,6 +69,15 @@ impl Item {
     /// An audience or a trait by its key.
     pub fn computation(key: impl Into<String>) -> Self {
         Item { kind: ItemKind::Computation, name: key.into() }
+    }
+
+    /// Whether it is the same thing: an audience or trait goes by its key and by its column's name.
+    pub fn is_same(&self, other: &Item, dialect: &Dialect) -> bool {
+        let columns = |item: &Item| computation_columns(&item.name, dialect);
+        self == other
+            || (self.kind == ItemKind::Computation
+                && other.kind == self.kind
+                && !columns(self).is_disjoint(&columns(other)))
     }
 
     /// Why it cannot be switched off, if it cannot: what is wrong, and what to do.

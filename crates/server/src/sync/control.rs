@@ -2,6 +2,7 @@
 
 use super::clock::moment;
 use super::engine::Shared;
+use super::unknown::Unknown;
 use super::views::{OffItem, OffWhy, SelectRequest, Selected, SelectionView, SourceView, UnitView, WarehouseView};
 use crate::config::{Config, Item, WarehouseConfig};
 use crate::spool::Spool;
@@ -209,7 +210,8 @@ impl Control {
     /// Switches tables, columns, audiences and traits off and on. Nothing is deleted by switching off; what comes on is
     /// synced at once, and then the gap is filled from the spool.
     ///
-    /// Core columns cannot go off, and what the configuration switches off cannot come on here.
+    /// Core columns cannot go off, and what the configuration switches off cannot come on here. A name that no warehouse
+    /// has yet is taken, and told.
     pub fn select(&self, request: &SelectRequest) -> Result<Selected, Refusal> {
         let config = self.config();
         let warehouses = self.chosen(&config, request.warehouse.as_deref())?;
@@ -228,7 +230,8 @@ impl Control {
             return Err(Refusal::invalid(format!("{both} is to go off and on"), "name it once"));
         }
         for warehouse in &warehouses {
-            if let Some(fixed) = request.on.iter().find(|item| warehouse.off.0.contains(item)) {
+            let is_fixed = |item: &&Item| warehouse.off.0.iter().any(|fixed| fixed.is_same(item, warehouse.dialect));
+            if let Some(fixed) = request.on.iter().find(is_fixed) {
                 return Err(Refusal::invalid(
                     format!("{fixed} is switched off for \"{}\" by the configuration", warehouse.name),
                     format!(
@@ -238,11 +241,14 @@ impl Control {
                 ));
             }
         }
+        let unknown = self.unknown(request, &warehouses)?;
         let mut syncs = Vec::new();
         for warehouse in &warehouses {
             let before = self.0.state.switches(&warehouse.name)?;
-            self.0.state.switch(&warehouse.name, &request.off, &request.on, self.0.now())?;
-            if request.on.iter().any(|item| before.0.contains(item)) {
+            let comes_on = |off: &&Item| request.on.iter().any(|item| item.is_same(off, warehouse.dialect));
+            let on: Vec<Item> = before.0.iter().filter(comes_on).cloned().collect();
+            self.0.state.switch(&warehouse.name, &request.off, &on, self.0.now())?;
+            if !on.is_empty() {
                 for space in &warehouse.spaces {
                     syncs.push(self.ask_for_sync(warehouse, space)?);
                 }
@@ -251,7 +257,18 @@ impl Control {
         self.0.wake();
         let selection =
             warehouses.into_iter().map(|warehouse| self.selection_view(warehouse)).collect::<Result<_, _>>()?;
-        Ok(Selected { selection, syncs })
+        Ok(Selected { selection, syncs, unknown })
+    }
+
+    /// What is named and known to none of the warehouses. What is off already is known when it is to come on.
+    fn unknown(&self, request: &SelectRequest, warehouses: &[&WarehouseConfig]) -> Result<Vec<Unknown>, Refusal> {
+        let (mut known, mut off) = (Vec::new(), Vec::new());
+        for warehouse in warehouses {
+            known.push((warehouse.dialect, self.known(&warehouse.name)?));
+            off.extend(self.0.off(warehouse)?.0.into_iter().map(|item| (item, warehouse.dialect)));
+        }
+        let on = request.on.iter().filter(|item| !off.iter().any(|(off, dialect)| off.is_same(item, dialect)));
+        Ok(request.off.iter().chain(on).filter_map(|item| Unknown::of(item, &known)).collect())
     }
 
     /// Asks for a backfill: calls that the warehouse had already are loaded from the spool once more, and fill what is

@@ -1,5 +1,6 @@
 //! What page, API and command line are told of warehouses, sources and selection.
 
+use super::unknown::Unknown;
 use crate::config::{Item, ItemKind};
 use crate::state::{Sync, Trouble};
 use jiff::Timestamp;
@@ -125,4 +126,7 @@ pub struct Selected {
     pub selection: Vec<SelectionView>,
     /// Syncs that were asked for, because something came on: after each of them the gap is filled.
     pub syncs: Vec<i64>,
+    /// What was named and is known to none of the warehouses: nothing may ever come by that name.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub unknown: Vec<Unknown>,
 }

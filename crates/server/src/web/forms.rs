@@ -103,8 +103,9 @@ pub(super) async fn select(
             return Ok(format!("{link}?done=same#selection"));
         }
         let request = SelectRequest { warehouse: Some(name), off, on };
-        app.look(move |app| Ok(app.control().select(&request)?)).await?;
-        Ok::<_, Failure>(format!("{link}?done=saved"))
+        let selected = app.look(move |app| Ok(app.control().select(&request)?)).await?;
+        let done = if selected.unknown.is_empty() { "saved" } else { "unknown" };
+        Ok::<_, Failure>(format!("{link}?done={done}"))
     };
     answer(&user.session, done.await)
 }

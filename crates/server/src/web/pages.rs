@@ -44,6 +44,10 @@ fn flash(done: Option<&str>) -> Option<Flash> {
     let (class, text) = match done? {
         "sync" => ("good", "A sync was asked for. It begins as soon as the warehouse is free."),
         "saved" => ("good", "Saved. What was switched on again is filled by the next sync."),
+        "unknown" => (
+            "warn",
+            "Saved, but the warehouse has nothing of that name yet. Names close to it stand beside its switch.",
+        ),
         "same" => ("good", "Nothing was changed."),
         _ => return None,
     };

@@ -396,7 +396,7 @@ pub(super) struct Switch {
     pub(super) on: bool,
     /// Whether the page cannot switch it.
     pub(super) fixed: bool,
-    pub(super) note: &'static str,
+    pub(super) note: String,
 }
 
 /// A thing as a form sends it.

@@ -207,6 +207,15 @@ async fn switches_are_turned_by_form() {
     let answer = browser.submit("/warehouses/main/selection", &[("csrf", &csrf)]).await;
     assert_eq!(answer.header("location"), "/warehouses/main?done=same#selection");
 
+    let typo = [("csrf", csrf.as_str()), ("kind", "table"), ("name", "identifys")];
+    let answer = browser.submit("/warehouses/main/selection", &typo).await;
+    assert_eq!(answer.header("location"), "/warehouses/main?done=unknown");
+    let page = browser.open("/warehouses/main?done=unknown").await;
+    is_safe(&page);
+    assert!(page.text.contains("nothing of that name yet") && page.text.contains("close to it: identifies"));
+    let on = [("csrf", csrf.as_str()), ("was_off", "table:identifys"), ("on", "table:identifys")];
+    browser.submit("/warehouses/main/selection", &on).await;
+
     for (kind, name) in [("column", "users.id"), ("column", "plan"), ("table", "_lock"), ("computation", " ")] {
         let answer =
             browser.submit("/warehouses/main/selection", &[("csrf", &csrf), ("kind", kind), ("name", name)]).await;
@@ -227,7 +236,7 @@ async fn names_stay_names() {
     let link = "/warehouses/%3Cb%3E%22odd%22%20%26%20%27co%27%3C%2Fb%3E%2Fx";
     let fields = [("csrf", csrf.as_str()), ("kind", "computation"), ("name", "<script>alert(1)</script>")];
     let answer = browser.submit(&format!("{link}/selection"), &fields).await;
-    assert_eq!(answer.header("location"), format!("{link}?done=saved"));
+    assert_eq!(answer.header("location"), format!("{link}?done=unknown"));
     for path in ["/", "/syncs", "/syncs/1", link, &format!("/warehouses/{}", encoded("<i>nobody</i>"))] {
         let page = browser.open(path).await;
         is_safe(&page);

@@ -116,6 +116,40 @@ async fn off_means_off_and_deletes_nothing() {
 }
 
 #[tokio::test]
+async fn names_that_the_warehouse_changes_are_switched_and_typed() {
+    let order = "[[trait]]\nkey = \"order\"\ntype = \"float\"\n";
+    let world = World::new(&format!("{}{order}", config(&[("main", ""), ("always", "")])));
+    let day = |number: i64| {
+        let traits = format!(r#"{{"order": {number}, "3_visits": {number}, "address": {{"city": "c{number}"}}}}"#);
+        [Call::identify(&format!("m{number}"), &format!("u{number}")).at(number * 86_400).traits(&traits).line()]
+    };
+    world.post(&day(0)).await;
+    world.sync().await;
+    let columns = ["id", "_order", "_3_visits", "address_city"];
+    assert_eq!(world.show("main", "users", &columns).await, ["u0 | 0.0 | 0 | c0"], "as its trait says");
+    let (keys, names) = (["order", "3_visits", "address"], ["_order", "_3_visits", "address_city"]);
+    // What went off by one name comes on by the other.
+    let back = [names[0], names[1], "address"];
+    for (number, names, back) in [(1, keys, back), (2, names, ["order", "3 visits", "address_city"])] {
+        let items = names.map(Item::computation);
+        let selected = world.control().select(&select(&items, &[])).unwrap();
+        let unknown: Vec<_> = selected.unknown.iter().map(|one| (one.item.name.as_str(), one.close.concat())).collect();
+        // An object has no column of its own.
+        let object = [("address", "address_city".to_owned())];
+        assert_eq!(unknown, if number == 1 { &object[..] } else { &[] });
+        world.post(&day(number)).await;
+        world.sync().await;
+        let rows = world.show("main", "users", &columns).await;
+        assert!(rows.contains(&format!("u{number} |  |  | ")), "{rows:?}");
+        let selected = world.control().select(&select(&[], &back.map(Item::computation))).unwrap();
+        assert_eq!((&*selected.selection[0].off, &*selected.unknown), (&[][..], &[][..]));
+        world.engine.drain().await;
+        world.sync().await;
+        world.dump("main").await.must_equal(&world.dump("always").await, "after the fill").unwrap();
+    }
+}
+
+#[tokio::test]
 async fn off_again_while_the_fill_is_not_done_keeps_the_gap() {
     let world = World::new(&config(&[("main", "rules = { cut = { events = 1 } }"), ("always", "")]));
     let plan = [Item::column("users.plan")];
