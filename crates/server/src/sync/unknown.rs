@@ -87,44 +87,17 @@ fn distance(name: &str, known: &str) -> Option<usize> {
         (Some(name), Some((_, known))) => (name, known.to_owned()),
         _ => (name, known),
     };
-    let far = edits(&name, &known);
+    let far = strsim::osa_distance(&name, &known);
     // A part of a name, such as `address` of `address_city`, is closer than its length says.
     let part = name.len() > 2 && known.len() > 2 && (known.contains(&name) || name.contains(&known));
     let near = far <= (name.chars().count() / 3).clamp(1, 3);
     (near || part).then_some(far)
 }
 
-/// Letters to change, to add and to take away; two that were swapped count once.
-fn edits(one: &str, other: &str) -> usize {
-    let (one, other): (Vec<char>, Vec<char>) = (one.chars().collect(), other.chars().collect());
-    let (mut older, mut old): (Vec<usize>, Vec<usize>) = (Vec::new(), (0..=other.len()).collect());
-    for (i, a) in one.iter().enumerate() {
-        let mut row = vec![i + 1];
-        for (j, b) in other.iter().enumerate() {
-            let mut least = (old[j] + usize::from(a != b)).min(old[j + 1] + 1).min(row[j] + 1);
-            if i > 0 && j > 0 && *a == other[j - 1] && one[i - 1] == *b {
-                least = least.min(older[j - 1] + 1);
-            }
-            row.push(least);
-        }
-        older = std::mem::replace(&mut old, row);
-    }
-    old[other.len()]
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use tablecast::core::memory::DIALECT;
-
-    #[test]
-    fn letters_are_counted() {
-        for (one, other, far) in
-            [("", "", 0), ("", "ab", 2), ("email", "emial", 1), ("plan", "plans", 1), ("a", "b", 1)]
-        {
-            assert_eq!((edits(one, other), edits(other, one)), (far, far), "{one} {other}");
-        }
-    }
 
     #[test]
     fn what_was_met_is_known_by_all_its_names_and_the_rest_is_told_with_close_ones() {
