@@ -14,9 +14,7 @@ use crate::origin::Origin;
 use crate::plan::Fold;
 use crate::rules::{Rules, Timestamps};
 use crate::schema::TableKind;
-use crate::table::TableDraft;
 use crate::time;
-use rustc_hash::FxHashSet;
 use std::borrow::Cow;
 
 struct Walk<'c> {
@@ -140,7 +138,11 @@ impl Draft {
                     let Token::Number(number) = node.token else { continue };
                     let name = self.names.name(place);
                     for target in walk.targets.list() {
-                        self.lose(walk, *target, name, place, number.of(&tape.text), Reason::NumberOverflow);
+                        if self.is_left_out(target.table, name) {
+                            self.tables[target.table].filtered_values += 1;
+                        } else {
+                            self.lose(walk, *target, name, place, number.of(&tape.text), Reason::NumberOverflow);
+                        }
                     }
                 }
             }
@@ -166,6 +168,23 @@ impl Draft {
         true
     }
 
+    /// Whether a column, which may not be there yet, takes no values.
+    fn is_left_out(&mut self, table: usize, name: Name) -> bool {
+        if let Some(column) = self.tables[table].column(name) {
+            return column.off;
+        }
+        self.fresh_column(table, name).off
+    }
+
+    fn fresh_column(&self, table: usize, name: Name) -> ColumnDraft {
+        let (table, ident) = (&self.tables[table], self.names.ident(name));
+        let off = column_is_off(ident, &table.name, &self.rules)
+            || self.computation_columns.contains(ident)
+            || self.only.as_ref().is_some_and(|only| !only.has_column(table.name.as_str(), ident.as_str()));
+        let fold = if table.kind == TableKind::Merge { Fold::Latest } else { Fold::Once };
+        ColumnDraft::new(ident.clone(), None, fold, off)
+    }
+
     #[inline]
     fn put(&mut self, walk: &Walk, place: Place, cell: Cell) {
         let name = self.names.name(place);
@@ -173,10 +192,8 @@ impl Draft {
         for target in walk.targets.list() {
             let table = &mut self.tables[target.table];
             let Some(column) = table.column(name) else {
-                let ident = self.names.ident(name);
-                let mut column = new_column(ident, table, &self.rules, &self.computation_columns);
-                column.off |=
-                    self.only.as_ref().is_some_and(|only| !only.has_column(table.name.as_str(), ident.as_str()));
+                let mut column = self.fresh_column(target.table, name);
+                let table = &mut self.tables[target.table];
                 column.beyond = table.columns.len() >= self.dialect.max_columns;
                 column.push_from(target.at, cell, source);
                 self.held += if column.beyond { DISCARD_BYTES } else { 0 };
@@ -230,12 +247,6 @@ impl Draft {
         let discard = Discard::new(id, table, column, value.as_bytes(), reason, *received_at);
         self.keep(discard.at(path));
     }
-}
-
-fn new_column(name: &Ident, table: &TableDraft, rules: &Rules, computations: &FxHashSet<Ident>) -> ColumnDraft {
-    let off = column_is_off(name, &table.name, rules) || computations.contains(name);
-    let fold = if table.kind == TableKind::Merge { Fold::Latest } else { Fold::Once };
-    ColumnDraft::new(name.clone(), None, fold, off)
 }
 
 pub(super) fn column_is_off(column: &Ident, table: &Ident, rules: &Rules) -> bool {
