@@ -17,7 +17,7 @@ pub async fn write(warehouse: &dyn Warehouse, draft: &Draft) -> Result<Report> {
     Ok(report)
 }
 
-/// As [`write`], and adds to a report what was done, also where it ends in an error.
+/// As [`write()`], and adds to a report what was done, also where it ends in an error.
 ///
 /// After an error the report has the changes that were made and the commits that were answered. A write that is
 /// repeated reports the rows of these as duplicates.
