@@ -56,7 +56,8 @@ fn main() -> ExitCode {
 /// that a build from here and one by hand would each undo the other's.
 fn forget_own_package() {
     let own = |name: &str| name.starts_with("CARGO_PKG_") || name.starts_with("CARGO_MANIFEST_");
-    let names: Vec<String> = std::env::vars().map(|(name, _)| name).filter(|name| own(name)).collect();
+    let names = std::env::vars_os().filter_map(|(name, _)| name.into_string().ok());
+    let names: Vec<String> = names.filter(|name| own(name)).collect();
     let Some(program) = std::env::current_exe().ok().filter(|_| !names.is_empty()) else { return };
     let mut again = Command::new(program);
     again.args(std::env::args_os().skip(1));

@@ -29,19 +29,32 @@ pub(crate) async fn for_all(asked: &Asked, ids: &[i64]) -> Result<Vec<SyncDetail
                     return ended;
                 }
             }
-            looks.await
+            // All is done that can be done now.
+            let details = all(asked, ids).await?;
+            match details.iter().find(|detail| !detail.sync.status.is_final()) {
+                None => Ok(details),
+                Some(left) => Err(Failure::new(
+                    format!("{} {} is still {}", left.sync.kind, left.sync.id, left.sync.status),
+                    "look at what is said above; `tablecast serve`, or this command again, goes on with it",
+                )),
+            }
         }
     }
+}
+
+async fn all(asked: &Asked, ids: &[i64]) -> Result<Vec<SyncDetail>, Failure> {
+    let mut details = Vec::new();
+    for &id in ids {
+        details.push(asked.sync(id).await?);
+    }
+    Ok(details)
 }
 
 async fn look_until_ended(asked: &Asked, ids: &[i64]) -> Result<Vec<SyncDetail>, Failure> {
     let begin = Instant::now();
     let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::hidden());
     loop {
-        let mut details = Vec::new();
-        for &id in ids {
-            details.push(asked.sync(id).await?);
-        }
+        let details = all(asked, ids).await?;
         if details.iter().all(|detail| detail.sync.status.is_final()) {
             bar.finish_and_clear();
             return Ok(details);

@@ -19,8 +19,8 @@ pub async fn write(warehouse: &dyn Warehouse, draft: &Draft) -> Result<Report> {
 
 /// As [`write()`], and adds to a report what was done, also where it ends in an error.
 ///
-/// After an error the report has the changes that were made and the commits that were answered. A write that is
-/// repeated reports the rows of these as duplicates.
+/// After an error the report has the changes that were made and the commits that were new. The write that goes through
+/// has all its commits, those that were there already as replayed.
 pub async fn write_into(warehouse: &dyn Warehouse, draft: &Draft, report: &mut Report) -> Result<()> {
     let mut own = Report::default();
     let mut earlier: BTreeMap<CommitId, Receipt> = BTreeMap::new();
@@ -84,14 +84,15 @@ async fn try_once(
 /// Counts the last attempt. If it went through, rows that an earlier attempt had loaded in commits of another
 /// cut came back as duplicates; this write loaded them all the same.
 fn sum_up(report: &mut Report, receipts: &[Receipt], mut earlier: BTreeMap<CommitId, Receipt>, through: bool) {
-    for receipt in receipts {
+    // A write that fails again and again would count what is durable each time.
+    for receipt in receipts.iter().filter(|receipt| through || !receipt.replayed) {
         match earlier.remove(&receipt.id) {
             Some(first) => report.receipt(&first),
             None => report.receipt(receipt),
         }
     }
     if !through {
-        earlier.values().for_each(|receipt| report.receipt(receipt));
+        earlier.values().filter(|receipt| !receipt.replayed).for_each(|receipt| report.receipt(receipt));
         return;
     }
     for (table, counts) in earlier.values().flat_map(|receipt| &receipt.tables) {

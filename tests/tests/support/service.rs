@@ -59,8 +59,8 @@ pub(crate) async fn same_cells_by_the_service(harness: &dyn Harness, uri: &str) 
     if let Some(sync) = failed {
         return Err(Failed::new(format!("a sync did not succeed: {sync:?}")));
     }
-    // Three times two, the fill, the third time of the third warehouse, and its backfill.
-    if syncs.len() != 9 {
+    // Three times two, the one that the switch asks for with its fill, the third warehouse's and its backfill.
+    if syncs.len() != 10 {
         return Err(Failed::new(format!("{} rows in the history: {syncs:?}", syncs.len())));
     }
 

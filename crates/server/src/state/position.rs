@@ -19,6 +19,8 @@ pub struct Position {
     pub address: Option<String>,
     /// Nothing at or after it was ever sent to the warehouse. A sync that failed may have got beyond the cursor.
     pub tried: u64,
+    /// Whether the spool has lost what the warehouse had taken from it, since the last sync.
+    pub turned_back: bool,
 }
 
 /// A part of the spool that was loaded without something that was off.
@@ -176,7 +178,7 @@ fn position(state: &Connection, warehouse: &str, space: &str) -> rusqlite::Resul
     state
         .query_row(sql::POSITION, [warehouse, space], |row| {
             let (cursor, tried) = (offset(row.get(0)?), offset(row.get(3)?));
-            Ok(Position { cursor, schema: row.get(1)?, address: row.get(2)?, tried })
+            Ok(Position { cursor, schema: row.get(1)?, address: row.get(2)?, tried, turned_back: row.get(4)? })
         })
         .optional()
 }

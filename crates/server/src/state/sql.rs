@@ -15,6 +15,7 @@ CREATE TABLE positions (
   warehouse TEXT NOT NULL, space TEXT NOT NULL,
   cursor INTEGER NOT NULL,  -- everything before is in the warehouse
   tried INTEGER NOT NULL DEFAULT 0,  -- nothing at or after it was ever sent there
+  turned_back INTEGER NOT NULL DEFAULT 0,  -- 1: since the last sync the spool has lost what was before the cursor
   schema TEXT,              -- fixed by the first sync
   address TEXT,             -- of the last sync, without secrets
   PRIMARY KEY (warehouse, space)
@@ -70,9 +71,9 @@ COMMIT;
 pub(super) const ENROLL: &str =
     "INSERT INTO positions (warehouse, space, cursor) VALUES (?1, ?2, ?3) ON CONFLICT DO NOTHING";
 pub(super) const POSITION: &str =
-    "SELECT cursor, schema, address, tried FROM positions WHERE warehouse = ?1 AND space = ?2";
-pub(super) const SETTLE: &str = "UPDATE positions SET cursor = ?3, schema = coalesce(schema, ?4), address = ?5, tried = max(tried, ?6) \
-     WHERE warehouse = ?1 AND space = ?2";
+    "SELECT cursor, schema, address, tried, turned_back FROM positions WHERE warehouse = ?1 AND space = ?2";
+pub(super) const SETTLE: &str = "UPDATE positions SET cursor = ?3, schema = coalesce(schema, ?4), address = ?5, tried = max(tried, ?6), \
+     turned_back = 0 WHERE warehouse = ?1 AND space = ?2";
 pub(super) const MOVE: &str = "UPDATE positions SET cursor = max(cursor, ?3) WHERE warehouse = ?1 AND space = ?2";
 
 // a spool that has become shorter
@@ -80,7 +81,8 @@ pub(super) const MOVE: &str = "UPDATE positions SET cursor = max(cursor, ?3) WHE
 pub(super) const FARTHEST: &str = "SELECT max(cursor, tried) FROM positions WHERE space = ?1 ORDER BY 1 DESC LIMIT 1";
 pub(super) const BEYOND: &str = "SELECT warehouse FROM positions WHERE space = ?1 AND cursor > ?2";
 pub(super) const TURN_BACK: [&str; 4] = [
-    "UPDATE positions SET cursor = min(cursor, ?2), tried = min(tried, ?2) WHERE space = ?1",
+    "UPDATE positions SET cursor = min(cursor, ?2), tried = min(tried, ?2), turned_back = turned_back OR cursor > ?2 \
+     WHERE space = ?1",
     "UPDATE gaps SET since = min(since, ?2), until = min(until, ?2) WHERE space = ?1",
     "DELETE FROM gaps WHERE space = ?1 AND since >= until AND ?2 = ?2",
     "UPDATE syncs SET begins = min(begins, ?2), reached = min(reached, ?2), ends = min(ends, ?2) \
@@ -131,10 +133,10 @@ pub(super) const REST_SYNC: &str = "
 UPDATE syncs SET status = 'waiting', preparation_ms = coalesce(preparation_ms, 0) + ?2,
   loading_ms = coalesce(loading_ms, 0) + ?3, trouble = ?4 WHERE id = ?1";
 pub(super) const INTERRUPT: &str = "
-UPDATE syncs SET status = CASE WHEN rows > 0 THEN 'partial' ELSE 'failure' END, ended_at = ?1, trouble = ?2
+UPDATE syncs SET status = CASE WHEN rows + discards > 0 THEN 'partial' ELSE 'failure' END, ended_at = ?1, trouble = ?2
 WHERE status = 'running' AND kind <> 'backfill'";
 pub(super) const INTERRUPT_UNIT: &str = "
-UPDATE syncs SET status = CASE WHEN rows > 0 THEN 'partial' ELSE 'failure' END, ended_at = ?3, trouble = ?4
+UPDATE syncs SET status = CASE WHEN rows + discards > 0 THEN 'partial' ELSE 'failure' END, ended_at = ?3, trouble = ?4
 WHERE status = 'running' AND kind = 'sync' AND warehouse = ?1 AND space = ?2";
 pub(super) const RESUME: &str = "UPDATE syncs SET status = 'waiting' WHERE status = 'running' AND kind = 'backfill'";
 pub(super) const ABANDON: &str =

@@ -10,8 +10,9 @@ pub trait Clock: Debug + Send + Sync + 'static {
     /// Now, in µs since 1970.
     fn now(&self) -> i64;
 
-    /// Comes back at that time, in µs since 1970, or soon after; and soon after the clock was set back.
-    fn until(&self, at: i64) -> BoxFuture<'_, ()>;
+    /// Comes back at a time, in µs since 1970, or soon after; and soon after the clock was set back before `now`, which is
+    /// what it said when the time was planned.
+    fn until(&self, now: i64, at: i64) -> BoxFuture<'_, ()>;
 }
 
 /// The clock of the system. Needs a tokio runtime with time enabled.
@@ -26,18 +27,15 @@ impl Clock for SystemClock {
         Timestamp::now().as_microsecond()
     }
 
-    fn until(&self, at: i64) -> BoxFuture<'_, ()> {
+    fn until(&self, now: i64, at: i64) -> BoxFuture<'_, ()> {
         Box::pin(async move {
             loop {
-                let now = self.now();
-                let left = u64::try_from(at.saturating_sub(now)).unwrap_or(0);
-                if left == 0 {
+                let is = self.now();
+                let left = u64::try_from(at.saturating_sub(is)).unwrap_or(0);
+                if left == 0 || is < now {
                     return;
                 }
                 tokio::time::sleep(Duration::from_micros(left).min(NAP)).await;
-                if self.now() < now {
-                    return;
-                }
             }
         })
     }

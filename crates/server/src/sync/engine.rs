@@ -7,9 +7,9 @@ use super::spools::Spools;
 use super::worker::Worker;
 use crate::config::{Config, Off, Problem, Problems, WarehouseConfig};
 use crate::state::{Kind, State, Status};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::fmt;
-use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 use tablecast::core::BoxFuture;
 use tablecast::{Ident, Limits, Result, RetryPolicy, Warehouse};
@@ -88,8 +88,6 @@ pub(super) struct Shared {
     pub(super) spools: Spools,
     pub(super) settings: Settings,
     pub(super) live: Live,
-    /// Warehouses, each with a space, that had come farther than the spool now reaches.
-    pub(super) turned_back: Mutex<BTreeSet<(String, String)>>,
     config: RwLock<Arc<Config>>,
     /// Raised whenever a task should look again.
     changed: watch::Sender<u64>,
@@ -135,8 +133,7 @@ impl Engine {
         let (changed, _) = watch::channel(0);
         let live = Live::default();
         let config = RwLock::new(Arc::new(config));
-        let engine =
-            Engine(Arc::new(Shared { state, spools, settings, live, turned_back: Mutex::default(), config, changed }));
+        let engine = Engine(Arc::new(Shared { state, spools, settings, live, config, changed }));
         let config = engine.0.config();
         engine.check(&config)?;
         engine.enroll(&config).map_err(wrong)?;
@@ -214,7 +211,7 @@ impl Engine {
             tokio::select! {
                 changed = stop.changed() => if changed.is_err() { break },
                 _ = changes.changed() => {}
-                () = shared.settings.clock.until(sweep) => {}
+                () = shared.settings.clock.until(now, sweep) => {}
             }
         }
         for (name, task) in tasks {
@@ -263,8 +260,6 @@ impl Engine {
         }
         for warehouse in self.0.state.turn_back(space, end)? {
             warn!(target: "tablecast", warehouse, space, lost = farthest - end, "the spool has lost its end: syncs go on from what is left");
-            let mut turned_back = self.0.turned_back.lock().unwrap_or_else(PoisonError::into_inner);
-            turned_back.insert((warehouse, space.to_owned()));
         }
         Ok(())
     }

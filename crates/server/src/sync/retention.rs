@@ -48,7 +48,9 @@ fn needed(shared: &Shared, space: &str) -> Result<u64> {
         let position = shared.state.position(&warehouse.name, space)?;
         needed = needed.min(position.map_or(0, |position| position.cursor));
         let gaps = shared.state.gaps(&warehouse.name, space)?;
-        let to_fill = gaps.iter().filter(|gap| gap.until.is_some()).map(|gap| gap.since);
+        // What is off again is not filled; what it lacks grows from where it was.
+        let off = shared.off(warehouse)?;
+        let to_fill = gaps.iter().filter(|gap| gap.until.is_some() && !off.0.contains(&gap.item)).map(|gap| gap.since);
         let backfills = shared.state.unfinished(Kind::Backfill, &warehouse.name, space)?;
         needed = to_fill.chain(backfills).fold(needed, u64::min);
     }

@@ -109,9 +109,9 @@ impl Run {
     /// How it ended, by what was loaded and noticed.
     pub(super) fn status(&self, whole: bool) -> Status {
         let noticed = self.discards > 0 || self.notices.iter().any(|notice| notice.level != crate::state::Level::Info);
-        match (whole, self.rows + self.discards) {
-            (true, _) if !noticed => Status::Success,
-            (_, 0) => Status::Failure,
+        match whole {
+            true if !noticed => Status::Success,
+            false if self.rows + self.discards == 0 => Status::Failure,
             _ => Status::Partial,
         }
     }

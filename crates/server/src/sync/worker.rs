@@ -11,12 +11,12 @@ use crate::config::{Schedule, WarehouseConfig};
 use crate::state::{End, Kind, Notice, Status, Sync, Trouble};
 use std::collections::BTreeMap;
 use std::pin::pin;
-use std::sync::{Arc, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 use tablecast::Result;
 use tokio::sync::watch;
 use tracing::{error, info, warn};
-use unit::{Unit, back_off};
+use unit::{Aside, Unit, back_off};
 
 /// The wait after the service's own state failed.
 const STATE_WAIT: i64 = 10_000_000;
@@ -48,6 +48,7 @@ impl Worker {
     pub(super) async fn run(mut self, mut stop: watch::Receiver<bool>) {
         let mut changes = self.shared.changes();
         while !*stop.borrow() {
+            let now = self.shared.now();
             changes.borrow_and_update();
             let config = self.shared.config();
             let Some(warehouse) = config.warehouse(&self.name) else { break };
@@ -56,13 +57,13 @@ impl Worker {
                 Ok(Next::At(time)) => time,
                 Err(error) => {
                     error!(target: "tablecast", warehouse = self.name, %error, to_do = error.remedy(), "the service's own state failed");
-                    self.shared.now() + STATE_WAIT
+                    now + STATE_WAIT
                 }
             };
             tokio::select! {
                 changed = stop.changed() => if changed.is_err() { break },
                 _ = changes.changed() => {}
-                () = self.shared.settings.clock.until(until) => {}
+                () = self.shared.settings.clock.until(now, until) => {}
             }
         }
         let side = std::mem::take(&mut self.side);
@@ -112,14 +113,7 @@ impl Worker {
         if self.fill(warehouse, now, stop).await? || self.backfill(warehouse, &waiting, now, stop).await? {
             return Ok(Next::Again);
         }
-        // A fill or a backfill that failed comes again by itself.
-        let has_more = |space: &str| {
-            self.side.iter().any(|run| run.space == space) || waiting.iter().any(|sync| sync.space == space)
-        };
-        let times = self.units.iter().flat_map(|(space, unit)| {
-            [Some(unit.due()), (unit.side > now && has_more(space)).then_some(unit.side)].into_iter().flatten()
-        });
-        Ok(Next::At(times.min().unwrap_or(i64::MAX)))
+        Ok(Next::At(self.units.values().map(|unit| unit.next(now)).min().unwrap_or(i64::MAX)))
     }
 
     /// Takes up spaces and schedules as the configuration has them.
@@ -146,8 +140,8 @@ impl Worker {
                 slot,
                 retry: None,
                 failures: 0,
-                side: 0,
-                side_failures: 0,
+                fill: Aside::default(),
+                backfill: Aside::default(),
             });
             unit.schedule = warehouse.schedule.clone();
             unit.slot = slot;
@@ -160,7 +154,7 @@ impl Worker {
     fn show(&self, space: &str, state: UnitState) {
         let Some(unit) = self.units.get(space) else { return };
         let next = (!self.once).then(|| moment(unit.due()));
-        let failures = unit.failures.max(unit.side_failures);
+        let failures = unit.all_failures();
         let state = if state == UnitState::Idle && failures > 0 { UnitState::Retrying } else { state };
         self.shared.live.change(&self.name, space, |live| {
             (live.state, live.next, live.failures) = (state, next, failures);
@@ -195,8 +189,7 @@ impl Worker {
         self.show(space, UnitState::Running);
 
         let mut run = Run::new(begun.id, Kind::Sync, warehouse, space, (begun.from, to.max(begun.from)), off);
-        let place = (self.name.clone(), space.to_owned());
-        if shared.turned_back.lock().unwrap_or_else(PoisonError::into_inner).remove(&place) {
+        if position.as_ref().is_some_and(|position| position.turned_back) {
             run.notice(Notice::warning(
                 "the spool ended before what this warehouse had taken from it: its end was lost, and syncs go on from what is left",
             ));
@@ -251,11 +244,11 @@ impl Worker {
         let (space, began) = (run.space.clone(), shared.now());
         let mut cut = pin!(run.cut(&shared, warehouse, stop));
         let done = loop {
-            let slot = self.units.get(&space).map_or(i64::MAX, |unit| unit.slot);
+            let (now, slot) = (shared.now(), self.units.get(&space).map_or(i64::MAX, |unit| unit.slot));
             tokio::select! {
                 biased;
                 done = &mut cut => break done,
-                () = shared.settings.clock.until(slot) => {
+                () = shared.settings.clock.until(now, slot) => {
                     if slot <= shared.now() {
                         self.skip(warehouse, &space, began)?;
                     }

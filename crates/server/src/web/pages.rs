@@ -392,7 +392,7 @@ fn meaning(sync: &Sync) -> &'static str {
         (Status::Running, _) => "Running.",
         (Status::Success, _) if sync.rows == 0 => "Success: there was nothing new to load.",
         (Status::Success, _) => "Success: everything was loaded, without a notice.",
-        (Status::Partial, _) if sync.rows == 0 => "Partial: all that was loaded is in _discards.",
+        (Status::Partial, _) if sync.rows == 0 => "Partial: there are notices, and no new rows.",
         (Status::Partial, _) => "Partial: rows were loaded, and there are notices.",
         (Status::Failure, Kind::Backfill) => "Failure: it did not come to its end.",
         (Status::Failure, _) => "Failure: nothing was loaded. The next sync takes up what is left.",

@@ -1,8 +1,9 @@
 //! Loading again from the spool: for a warehouse that came later, for a table, for a column.
 
 use crate::support::{DAY, START, World, at, config, polled};
+use tablecast_server::config::Item;
 use tablecast_server::state::{BackfillRequest, Kind, Status};
-use tablecast_server::sync::RefusalKind;
+use tablecast_server::sync::{RefusalKind, SelectRequest};
 use tablecast_testkit::generate::Call;
 
 fn day(number: i64) -> Vec<String> {
@@ -125,4 +126,21 @@ async fn a_backfill_goes_on_after_a_crash_where_it_was() {
     assert!(seen.is_sorted() && seen.iter().any(|done| *done > 0), "progress is kept: {seen:?}");
     assert_eq!(world.state.sync(id).unwrap().unwrap().sync.status, Status::Success);
     world.dump("late").await.must_equal(&world.dump("main").await, "in the end").unwrap();
+}
+
+#[tokio::test]
+async fn a_fill_that_fails_holds_up_no_backfill() {
+    let world = late().await;
+    let select = |off: &[Item], on: &[Item]| SelectRequest { warehouse: None, off: off.to_vec(), on: on.to_vec() };
+    let column = [Item::column("identifies.p")];
+    world.control().select(&select(&column, &[])).unwrap();
+    world.post(&day(7)).await;
+    world.sync().await;
+    // A sync of nothing does not ask the warehouse, the fill does.
+    world.gate.down.lock().unwrap().insert("late".into());
+    world.control().select(&select(&[], &column)).unwrap();
+    let ids = world.control().backfill(&request()).unwrap();
+    world.engine.drain().await;
+    assert!(world.history("late").contains(&"fill failure 0".into()), "{:?}", world.history("late"));
+    assert_eq!(world.state.sync(ids[0]).unwrap().unwrap().sync.status, Status::Failure, "nobody waits for ever");
 }

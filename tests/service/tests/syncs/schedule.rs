@@ -2,8 +2,9 @@
 
 use crate::support::{HOUR, SECOND, START, TestClock, World, at, config, ended, until};
 use std::sync::Arc;
-use tablecast_server::state::Status;
-use tablecast_server::sync::{Clock, UnitState, UnitView};
+use tablecast_server::config::Item;
+use tablecast_server::state::{Kind, Status};
+use tablecast_server::sync::{Clock, SelectRequest, UnitState, UnitView};
 use tablecast_testkit::generate::Call;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
@@ -75,11 +76,37 @@ async fn a_clock_that_is_set_back_stops_no_sync() {
     waits(&world, "main", &world.clock).await;
     world.clock.advance(-years);
     until("a near sync", || unit(&world, "main").next == Some(at(START + HOUR))).await;
+    running.end().await;
+    // The last sync began in what is the future now.
+    let running = Running::start(&world);
+    until("a near sync after a start", || unit(&world, "main").next == Some(at(START + HOUR))).await;
     world.clock.advance(HOUR);
     succeeded(&world, "main", 2).await;
     running.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_fill_that_failed_comes_again_by_itself() {
+    let world = World::new(&config(&[("main", "every = \"1 day\"")]));
+    let plan = vec![Item::column("users.plan")];
+    let select = |off: &[Item], on: &[Item]| SelectRequest { warehouse: None, off: off.to_vec(), on: on.to_vec() };
+    world.control().select(&select(&plan, &[])).unwrap();
+    world.post(&[Call::identify("m1", "u1").traits(r#"{"plan": "pro"}"#).line()]).await;
     let running = Running::start(&world);
-    until("a near sync after a start", || unit(&world, "main").next == Some(at(START + 2 * HOUR))).await;
+    succeeded(&world, "main", 1).await;
+    // A sync of nothing does not ask the warehouse, the fill does.
+    world.gate.down.lock().unwrap().insert("main".into());
+    world.control().select(&select(&[], &plan)).unwrap();
+    until("a failed fill", || world.history("main").contains(&"fill failure 0".into())).await;
+    until("a clear state", || unit(&world, "main").state == UnitState::Retrying).await;
+    world.gate.down.lock().unwrap().clear();
+    world.clock.advance(60 * SECOND);
+    until("a fill", || {
+        world.syncs("main").iter().any(|sync| sync.kind == Kind::Fill && sync.status == Status::Success)
+    })
+    .await;
+    until("another state", || unit(&world, "main").failures == 0).await;
+    assert_eq!(world.show("main", "users", &["id", "plan"]).await, ["u1 | pro"]);
     running.end().await;
 }
 

@@ -40,12 +40,11 @@ impl Clock for TestClock {
         *self.0.borrow()
     }
 
-    fn until(&self, at: i64) -> BoxFuture<'_, ()> {
+    fn until(&self, now: i64, at: i64) -> BoxFuture<'_, ()> {
         let mut moved = self.0.subscribe();
         Box::pin(async move {
-            let mut before = *moved.borrow_and_update();
             // The sender lives as long as the clock.
-            let _ = moved.wait_for(|now| *now >= at || std::mem::replace(&mut before, *now) > *now).await;
+            let _ = moved.wait_for(|is| *is >= at || *is < now).await;
         })
     }
 }

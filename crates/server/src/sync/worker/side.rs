@@ -1,7 +1,7 @@
 //! What a warehouse's task does when no sync is due: a cut of a fill, or of a backfill.
 
 use super::Worker;
-use super::unit::back_off;
+use super::unit::Aside;
 use crate::config::{Item, Off, WarehouseConfig};
 use crate::state::{Gap, Kind, Notice, Status, Sync, Trouble};
 use crate::sync::clock::moment;
@@ -27,7 +27,7 @@ impl Worker {
             self.end(&run, run.status(true), None, &[])?;
         }
         // A warehouse that takes no sync is not asked for a fill.
-        let ready = self.units.iter().filter(|(_, unit)| unit.side <= now && unit.failures == 0);
+        let ready = self.units.iter().filter(|(_, unit)| unit.fill.at <= now && unit.failures == 0);
         let ready: Vec<String> = ready.map(|(space, _)| space.clone()).collect();
         for space in ready {
             let at = match self.side.iter().position(|run| run.kind == Kind::Fill && run.space == space) {
@@ -37,6 +37,7 @@ impl Worker {
                     let gaps: Vec<Gap> =
                         gaps.into_iter().filter(|gap| gap.until.is_some() && !off.0.contains(&gap.item)).collect();
                     if gaps.is_empty() {
+                        self.is_well(Kind::Fill, &space);
                         continue;
                     }
                     self.side.push(self.begin_fill(warehouse, &space, gaps, off.clone())?);
@@ -82,7 +83,7 @@ impl Worker {
         stop: &watch::Receiver<bool>,
     ) -> Result<bool> {
         let off = self.shared.off(warehouse)?;
-        let ready = |space: &str| self.units.get(space).is_some_and(|unit| unit.side <= now);
+        let ready = |space: &str| self.units.get(space).is_some_and(|unit| unit.backfill.at <= now);
         if let Some(at) = self.side.iter().position(|run| run.kind == Kind::Backfill && ready(&run.space)) {
             let mut run = self.side.remove(at);
             if run.off != off {
@@ -114,7 +115,7 @@ impl Worker {
         self.shared.state.lacks(&self.name, &sync.space, &off, from)?;
         let mut run = Run::new(sync.id, Kind::Backfill, warehouse, &sync.space, (from.saturating_add(done), to), off);
         if let Some(before) = self.shared.state.sync(sync.id)? {
-            run.rows = before.sync.rows;
+            (run.rows, run.discards) = (before.sync.rows, before.sync.discards);
             (run.notices, run.changes) = (before.notices, before.changes);
         }
         let request = sync.request.clone().unwrap_or_default();
@@ -133,15 +134,15 @@ impl Worker {
         let shared = self.shared.clone();
         let outcome = run.cut(&shared, warehouse, stop).await;
         let (now, once) = (shared.now(), self.once);
-        if let Some(unit) = self.units.get_mut(&run.space) {
-            match &outcome {
-                Ok(_) => unit.side_failures = 0,
-                Err(error) => {
-                    unit.side_failures += 1;
-                    let wait = back_off(unit.side_failures, error);
-                    unit.side = if once { i64::MAX } else { now.saturating_add(wait) };
-                }
+        // Of a fill the gap stays; a backfill that will fail again ends.
+        let comes_again =
+            outcome.as_ref().err().is_some_and(|error| run.kind == Kind::Fill || error.is_temporary() && !once);
+        match (&outcome, self.aside(run.kind, &run.space)) {
+            (Err(error), Some(aside)) if comes_again => {
+                aside.failed(now, error);
+                aside.at = if once { i64::MAX } else { aside.at };
             }
+            _ => self.is_well(run.kind, &run.space),
         }
         // What is wrong with syncs stays to be seen.
         if outcome.is_err() || self.units.get(&run.space).is_some_and(|unit| unit.failures == 0) {
@@ -160,7 +161,7 @@ impl Worker {
             }
             Err(error) => {
                 let trouble = Trouble::from(&error);
-                if run.kind == Kind::Backfill && error.is_temporary() && !self.once {
+                if run.kind == Kind::Backfill && comes_again {
                     let (preparation_ms, loading_ms) = run.times();
                     warn!(target: "tablecast", warehouse = self.name, space = run.space, %error, to_do = error.remedy(), "a backfill waits");
                     return self.shared.state.rest(run.id, preparation_ms, loading_ms, Some(&trouble));
@@ -171,7 +172,20 @@ impl Worker {
         }
     }
 
-    /// Leaves fills and backfills so that they go on at the next start, or when their space is back.
+    fn aside(&mut self, kind: Kind, space: &str) -> Option<&mut Aside> {
+        let unit = self.units.get_mut(space)?;
+        Some(if kind == Kind::Fill { &mut unit.fill } else { &mut unit.backfill })
+    }
+
+    /// Notes that nothing that failed waits to be tried again.
+    fn is_well(&mut self, kind: Kind, space: &str) {
+        if let Some(aside) = self.aside(kind, space).filter(|aside| aside.failures > 0) {
+            *aside = Aside::default();
+            self.show(space, UnitState::Idle);
+        }
+    }
+
+    /// Leaves fills and backfills so that they go on at the next start.
     pub(super) fn lay_aside(&self, side: Vec<Run>) {
         for mut run in side {
             let laid = if run.kind == Kind::Backfill {

@@ -21,9 +21,23 @@ pub(super) struct Unit {
     /// Before that, after a failure.
     pub(super) retry: Option<i64>,
     pub(super) failures: u32,
-    /// No fill and no backfill before.
-    pub(super) side: i64,
-    pub(super) side_failures: u32,
+    pub(super) fill: Aside,
+    pub(super) backfill: Aside,
+}
+
+/// Fills, or backfills: what is done aside from the schedule.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Aside {
+    /// Nothing before.
+    pub(super) at: i64,
+    pub(super) failures: u32,
+}
+
+impl Aside {
+    pub(super) fn failed(&mut self, now: i64, error: &Error) {
+        self.failures += 1;
+        self.at = now.saturating_add(back_off(self.failures, error));
+    }
 }
 
 impl Unit {
@@ -33,12 +47,23 @@ impl Unit {
 
     /// What was planned by a clock that was set back since would come too late. Whether it was so.
     pub(super) fn bound(&mut self, now: i64) -> bool {
-        let before = (self.slot, self.retry, self.side);
+        let before = (self.slot, self.retry, self.fill, self.backfill);
         let longest = now.saturating_add(LONGEST);
         self.slot = self.slot.min(self.schedule.after(moment(now)).as_microsecond());
         self.retry = self.retry.map(|retry| retry.min(longest));
-        self.side = self.side.min(longest);
-        before != (self.slot, self.retry, self.side)
+        self.fill.at = self.fill.at.min(longest);
+        self.backfill.at = self.backfill.at.min(longest);
+        before != (self.slot, self.retry, self.fill, self.backfill)
+    }
+
+    /// When to look again.
+    pub(super) fn next(&self, now: i64) -> i64 {
+        [self.fill.at, self.backfill.at].into_iter().filter(|at| *at > now).fold(self.due(), i64::min)
+    }
+
+    /// How often in a row what failed last has failed.
+    pub(super) fn all_failures(&self) -> u32 {
+        self.failures.max(self.fill.failures).max(self.backfill.failures)
     }
 }
 
