@@ -80,7 +80,9 @@ pub(crate) fn variables<'a>(sh: &'a Shell, running: &[Running]) -> Vec<PushEnv<'
 /// Runs tests by nextest where it is installed, else by cargo.
 fn runner(sh: &Shell, args: &[&str]) -> Result {
     let run = if has_cargo_command(sh, "nextest") {
-        cmd!(sh, "cargo nextest run --no-fail-fast {args...}")
+        // One more than there are processors: tests of emulated warehouses wait for half of their time.
+        let threads = std::thread::available_parallelism().map_or(2, |processors| processors.get() + 1).to_string();
+        cmd!(sh, "cargo nextest run --no-fail-fast --test-threads {threads} {args...}")
     } else {
         // Without the examples of the documentation, which have a run of their own.
         let all = (!args.contains(&"--test")).then_some("--tests");
