@@ -230,8 +230,7 @@ fn a_future_that_is_dropped_leaves_nothing_behind() {
                 assert!(calls > 40, "a load takes more calls than these: {calls}");
                 break;
             }
-            // With every third, else this takes minutes.
-            calls += 3;
+            calls += 2;
         }
     });
 }
@@ -266,7 +265,7 @@ fn whoever_is_killed_is_followed_by_another() {
                 assert!(calls > 40, "a load takes more calls than these: {calls}");
                 break;
             }
-            calls += 7;
+            calls += 5;
         }
     });
     drop(own);
